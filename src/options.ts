@@ -1,0 +1,51 @@
+/**
+ * Options read once into a complete object; each default with its reason.
+ *
+ * @module
+ */
+export interface Limits {
+  readonly messageBytes: number
+  readonly depth: number
+  readonly attributes: number
+  readonly elements: number
+  readonly textBytes: number
+  readonly nameLength: number
+  readonly ids: number
+  readonly references: number
+  readonly derivedKeys: number
+  readonly derivationBytes: number
+  readonly nonceBytes: readonly [least: number, most: number]
+  readonly derivedKeyBytes: readonly [least: number, most: number]
+  readonly encryptedKeys: number
+  readonly encryptedData: number
+  readonly identifierLength: number
+  readonly ackRanges: number
+  readonly receiveWindow: number
+  readonly sequencesPerPrincipal: number
+  readonly sequences: number
+  readonly tokensPerPrincipal: number
+}
+/** D23; 1,832 recorded messages of three stacks have at most 10 references, 1 transform, depth 9, 114 elements, 3 attributes. */
+export const DEFAULT_LIMITS: Limits = {
+  messageBytes: 4 * 1024 * 1024,
+  depth: 64,
+  attributes: 64,
+  elements: 50_000,
+  textBytes: 4 * 1024 * 1024,
+  nameLength: 1_024,
+  ids: 256,
+  references: 32,
+  derivedKeys: 8,
+  derivationBytes: 4_096,
+  nonceBytes: [8, 128],
+  derivedKeyBytes: [16, 64],
+  encryptedKeys: 2,
+  encryptedData: 16,
+  identifierLength: 1_024,
+  ackRanges: 256,
+  receiveWindow: 1_024,
+  sequencesPerPrincipal: 16,
+  sequences: 10_000,
+  tokensPerPrincipal: 64,
+}
+export interface Wait { readonly signal?: AbortSignal; readonly timeoutMs?: number }
