@@ -4,27 +4,12 @@
  * @module
  */
 import type { KeyObject } from 'node:crypto'
+import type { Certificate } from '../crypto/certificate.ts'
 import type { Limits } from '../options.ts'
 import type { Element, QName } from '../xml/tree.ts'
 import type { SoapVersion } from '../spec/versions.ts'
 
-/** A certificate with the names by which messages refer to it. */
-export interface Certificate {
-  /** DER. */
-  readonly raw: Uint8Array
-  readonly publicKey: KeyObject
-  /** SHA-1 of the DER, lower-case hex (wsse11 ThumbprintSHA1 carries it in base64). */
-  readonly sha1: string
-  /** SHA-256 of the DER, lower-case hex. */
-  readonly sha256: string
-  /** SubjectKeyIdentifier, base64; computed from the key when the certificate has no such extension. */
-  readonly ski: string
-  readonly subject: string
-  /** Issuer as RFC 4514 attribute pairs in order, for comparison. */
-  readonly issuer: string
-  /** Serial number, decimal. */
-  readonly serial: string
-}
+export type { Certificate } from '../crypto/certificate.ts'
 
 /** One secret of a security context; several instances share the identifier. */
 export interface ContextSecret {
