@@ -3,12 +3,21 @@
  *
  * @module
  */
-import { randomBytes } from 'node:crypto'
+import { createSecretKey, randomBytes, type KeyObject } from 'node:crypto'
 import { v4, validate, version } from 'uuid'
 
 /** Given as an argument wherever chance is needed, so that a test can choose it. */
 export interface RandomSource { bytes(count: number): Uint8Array }
 export const systemRandom: RandomSource = { bytes: (count) => randomBytes(count) }
+
+/** The octets as a KeyObject only: the bytes themselves are overwritten. */
+export function createSecret(bytes: Uint8Array): KeyObject {
+  const secret = createSecretKey(bytes)
+  bytes.fill(0)
+  return secret
+}
+/** New secret octets (entropy). */
+export const freshSecret = (random: RandomSource, count: number): KeyObject => createSecret(random.bytes(count))
 
 /** `urn:uuid:` and a version 4 UUID (RFC 9562 §5.4). */
 export const urnUuid = (random: RandomSource): string => `urn:uuid:${v4({ random: random.bytes(16) })}`

@@ -57,6 +57,18 @@ export function currentInstance(token: SecurityContextToken): TokenInstance {
   return last
 }
 
+/**
+ * Until when each instance is believed: its own expiry, and for one that was renewed not longer than `overlapMs` after its successor came (D23).
+ */
+export function believedUntil(token: SecurityContextToken, index: number, overlapMs: number): number {
+  const own = token.instances[index]?.expires ?? 0
+  const next = token.instances[index + 1]
+  return next === undefined ? own : Math.min(own, next.created + overlapMs)
+}
+/** The instances that may be believed now, oldest first; empty when the token is cancelled or has lapsed. */
+export const believedInstances = (token: SecurityContextToken, now: number, overlapMs: number): readonly TokenInstance[] =>
+  token.state === 'live' ? token.instances.filter((_, index) => now < believedUntil(token, index, overlapMs)) : []
+
 /** What an RST/SCT asks for (WS-Trust 1.3 §3, WS-SC 1.3 §3, §5, §6), as words. */
 export interface TokenRequest {
   readonly kind: 'issue' | 'renew' | 'cancel'
