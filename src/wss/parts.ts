@@ -1,0 +1,167 @@
+/**
+ * The pieces of a Security header as text, in canonical form: what is digested is what is sent (D21).
+ * Each piece that is signed declares its own namespaces, so that it reads the same wherever it stands.
+ *
+ * @module
+ */
+import { digest } from '../crypto/hash.ts'
+import type { RandomSource } from '../crypto/random.ts'
+import { UsageError } from '../errors.ts'
+import { DEFAULT_LIMITS } from '../options.ts'
+import type { Profile } from '../profiles/profile.ts'
+import { type CipherAlgorithm, type DigestAlgorithm, ENCRYPTED_CONTENT, ENCRYPTED_ELEMENT, EXCLUSIVE_C14N, HMAC_SHA1, HMAC_SHA256, type SignatureAlgorithm, SUITES, type Suite } from '../spec/algorithms.ts'
+import { NS, type ScVersion, type SoapVersion } from '../spec/versions.ts'
+import { canonicalize, escapeAttribute, escapeText } from '../xml/canonical.ts'
+import { readElement } from '../xml/reader.ts'
+import { Element } from '../xml/tree.ts'
+
+/** A message before its protection: header blocks without ids, Body content as elements or as canonical XML that stands alone. */
+export interface OutgoingMessage {
+  readonly soap: SoapVersion
+  /** All of them are signed; wsu:Id is added here. */
+  readonly headers: readonly Element[]
+  readonly body: readonly (Element | string)[]
+  /** Namespaces by prefix for QNames in content; they stand on the Envelope. */
+  readonly declarations?: Readonly<Record<string, string>>
+}
+
+const WSU = NS.wsu
+const WSU_DECLARED = ` xmlns:wsu="${WSU}"`
+const WSSE_DECLARED = ` xmlns:wsse="${NS.wsse}"`
+const DS_DECLARED = ` xmlns:ds="${NS.ds}"`
+const XENC_DECLARED = ` xmlns:xenc="${NS.xenc}"`
+
+/** How long a message is fresh. WSS 1.0 §10 leaves it open; five minutes is what the stacks write. */
+const LIFE_MS = 300_000
+
+/** The names of ids in one message: short words with one random tail, so that no id of an application's own Body meets them. */
+export type Ids = (word: string) => string
+export const idsOf = (random: RandomSource): Ids => {
+  const tail = Buffer.from(random.bytes(ID_BYTES)).toString('hex')
+  return (word) => `${word}-${tail}`
+}
+export const ID_BYTES = 8
+
+/** Hands out one draw of `count` bytes piece by piece: one call of the source a message (D21). */
+export function drawn(random: RandomSource, count: number): RandomSource {
+  const pool = random.bytes(count)
+  let at = 0
+  return {
+    bytes(size) {
+      if (at + size > pool.length) throw new RangeError('more chance is used than was drawn')
+      at += size
+      return pool.subarray(at - size, at)
+    },
+  }
+}
+
+export const hmacOf = (profile: Profile): SignatureAlgorithm => (profile.hmac === 'hmac-sha1' ? HMAC_SHA1 : HMAC_SHA256)
+/** @throws {UsageError} ERR_USAGE_SUITE */
+export function suiteOf(profile: Profile): Suite {
+  const suite = SUITES.get(profile.suite)
+  if (suite === undefined) throw new UsageError('ERR_USAGE_SUITE', `no algorithm suite ${profile.suite}`)
+  return suite
+}
+
+/** A part that is signed: its id and its canonical text. */
+export interface SignedPart { readonly id: string; readonly text: string }
+
+export function timestampPart(ids: Ids, now: number): SignedPart {
+  const id = ids('ts')
+  // WSS 1.0 §10: UTC; three digits behind the second are read by everyone. The id is random: it is what makes two messages of one moment differ.
+  const created = new Date(now).toISOString()
+  const expires = new Date(now + LIFE_MS).toISOString()
+  return { id, text: `<wsu:Timestamp${WSU_DECLARED} wsu:Id="${id}"><wsu:Created>${created}</wsu:Created><wsu:Expires>${expires}</wsu:Expires></wsu:Timestamp>` }
+}
+
+export function headerParts(headers: readonly Element[], ids: Ids): readonly SignedPart[] {
+  return headers.map((header, index) => {
+    const id = ids(`h${index}`)
+    return { id, text: canonicalize(withId(header, id)) }
+  })
+}
+const withId = ({ prefix, local, ns, attributes, children, scope }: Element, id: string): Element =>
+  new Element(prefix, local, ns, [...attributes, { prefix: 'wsu', local: 'Id', ns: WSU, value: id }], children, scope)
+
+/** Body in its three forms: as it is signed, its start tag, and its content as plaintext. */
+export interface BodyPart extends SignedPart { readonly open: string; readonly plaintext: string }
+export const BODY_END = '</s:Body>'
+
+export function bodyPart(soap: SoapVersion, body: readonly (Element | string)[], ids: Ids): BodyPart {
+  const id = ids('body')
+  const open = `<s:Body xmlns:s="${soap.ns}"${WSU_DECLARED} wsu:Id="${id}">`
+  const rendered = new Map([['s', soap.ns], ['wsu', WSU]])
+  let inside = ''
+  let alone = ''
+  for (const each of body) {
+    if (typeof each === 'string' && !redeclares(each, soap)) {
+      inside += each
+      alone += each
+      continue
+    }
+    const element = typeof each === 'string' ? readElement(each, DEFAULT_LIMITS) : each
+    const text = canonicalize(element, { rendered })
+    inside += text
+    // XML Encryption 1.1 §4.1: a plaintext is read in the namespaces of its place. One that stands alone is read right everywhere.
+    alone += text.includes('s:') || text.includes('wsu:') ? canonicalize(element) : text
+  }
+  return { id, open, plaintext: alone, text: `${open}${inside}${BODY_END}` }
+}
+/** Exclusive C14N §3: what Body has declared is not declared again inside it, so a text that does is no canonical part of it. */
+const redeclares = (xml: string, soap: SoapVersion): boolean => xml.includes(`xmlns:s="${soap.ns}"`) || xml.includes(WSU_DECLARED)
+
+/** ds:SignedInfo over whole parts, each by its id, under exclusive C14N without a PrefixList. */
+export function signedInfo(method: SignatureAlgorithm, algorithm: DigestAlgorithm, parts: readonly SignedPart[]): string {
+  let references = ''
+  for (const { id, text } of parts) {
+    references += `<ds:Reference URI="#${id}"><ds:Transforms><ds:Transform Algorithm="${EXCLUSIVE_C14N}"></ds:Transform></ds:Transforms><ds:DigestMethod Algorithm="${
+      algorithm.uri}"></ds:DigestMethod><ds:DigestValue>${digest(algorithm.hash, text).toString('base64')}</ds:DigestValue></ds:Reference>`
+  }
+  return `<ds:SignedInfo${DS_DECLARED}><ds:CanonicalizationMethod Algorithm="${EXCLUSIVE_C14N}"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="${
+    method.uri}"></ds:SignatureMethod>${references}</ds:SignedInfo>`
+}
+
+export const signature = (id: string, info: string, value: Uint8Array, keyReference: string): string =>
+  `<ds:Signature${DS_DECLARED} Id="${id}">${info}<ds:SignatureValue>${Buffer.from(value).toString('base64')}</ds:SignatureValue><ds:KeyInfo>${keyReference}</ds:KeyInfo></ds:Signature>`
+
+/** wsse:SecurityTokenReference by URI; `attributes` stand on the Reference. */
+export const directReference = (uri: string, valueType: string, attributes = ''): string =>
+  `<wsse:SecurityTokenReference${WSSE_DECLARED}><wsse:Reference URI="${escapeAttribute(uri)}" ValueType="${valueType}"${attributes}></wsse:Reference></wsse:SecurityTokenReference>`
+
+export interface ContextName { readonly identifier: string; readonly instance?: string | undefined }
+// WS-SC 1.3 §2: Identifier, and after a renewal Instance; nothing else.
+export const contextToken = (token: ContextName, sc: ScVersion, id: string): string =>
+  `<wsc:SecurityContextToken xmlns:wsc="${sc.ns}"${WSU_DECLARED} wsu:Id="${id}"><wsc:Identifier>${escapeText(token.identifier)}</wsc:Identifier>${
+    token.instance === undefined ? '' : `<wsc:Instance>${escapeText(token.instance)}</wsc:Instance>`}</wsc:SecurityContextToken>`
+
+/** WS-SC 1.3 §8: without the token in the message, its Identifier is the URI, and Instance an attribute. */
+export const unattachedReference = (token: ContextName, sc: ScVersion): string =>
+  directReference(token.identifier, sc.sct, token.instance === undefined ? '' : ` xmlns:wsc="${sc.ns}" wsc:Instance="${escapeAttribute(token.instance)}"`)
+
+// WS-SC 1.3 §7: reference, Offset, Length, Nonce, always written; no Label, no Generation, no Algorithm: each has a reader that mistakes it.
+export const derivedKeyToken = (sc: ScVersion, id: string, source: string, length: number, nonce: Uint8Array): string =>
+  `<wsc:DerivedKeyToken xmlns:wsc="${sc.ns}"${WSU_DECLARED} wsu:Id="${id}">${source}<wsc:Offset>0</wsc:Offset><wsc:Length>${length}</wsc:Length><wsc:Nonce>${
+    Buffer.from(nonce).toString('base64')}</wsc:Nonce></wsc:DerivedKeyToken>`
+
+export const referenceList = (ids: readonly string[]): string =>
+  `<xenc:ReferenceList${XENC_DECLARED}>${ids.map((id) => `<xenc:DataReference URI="#${id}"></xenc:DataReference>`).join('')}</xenc:ReferenceList>`
+
+export function encryptedData(id: string, type: 'content' | 'element', cipher: CipherAlgorithm, keyReference: string, bytes: Uint8Array): string {
+  return `<xenc:EncryptedData${XENC_DECLARED} Id="${id}" Type="${type === 'content' ? ENCRYPTED_CONTENT : ENCRYPTED_ELEMENT}"><xenc:EncryptionMethod Algorithm="${
+    cipher.uri}"></xenc:EncryptionMethod><ds:KeyInfo${DS_DECLARED}>${keyReference}</ds:KeyInfo>${cipherData(bytes)}</xenc:EncryptedData>`
+}
+export const cipherData = (bytes: Uint8Array): string =>
+  `<xenc:CipherData><xenc:CipherValue>${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')}</xenc:CipherValue></xenc:CipherData>`
+
+/** The whole message: WSS 1.0 §5: one mandatory Security header for the ultimate receiver, behind the others. */
+export function envelope(message: OutgoingMessage, headers: readonly SignedPart[], security: string, body: string): string {
+  const { soap, declarations } = message
+  let declared = ''
+  for (const [prefix, ns] of Object.entries(declarations ?? {})) {
+    if (prefix === '' || prefix === 's') throw new RangeError(`the prefix '${prefix}' is not free on the Envelope`)
+    declared += ` xmlns:${prefix}="${escapeAttribute(ns)}"`
+  }
+  const blocks = headers.map(({ text }) => text).join('')
+  return `<s:Envelope xmlns:s="${soap.ns}"${declared}><s:Header>${blocks}<wsse:Security${WSSE_DECLARED} s:mustUnderstand="${
+    soap.mustUnderstand}">${security}</wsse:Security></s:Header>${body}</s:Envelope>`
+}
