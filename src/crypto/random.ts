@@ -10,14 +10,13 @@ import { v4, validate, version } from 'uuid'
 export interface RandomSource { bytes(count: number): Uint8Array }
 export const systemRandom: RandomSource = { bytes: (count) => randomBytes(count) }
 
-/** The octets as a KeyObject only: the bytes themselves are overwritten. */
-export function createSecret(bytes: Uint8Array): KeyObject {
+/** New secret octets (entropy) that exist as a KeyObject only: the bytes that were drawn are overwritten. */
+export function freshSecret(random: RandomSource, count: number): KeyObject {
+  const bytes = random.bytes(count)
   const secret = createSecretKey(bytes)
   bytes.fill(0)
   return secret
 }
-/** New secret octets (entropy). */
-export const freshSecret = (random: RandomSource, count: number): KeyObject => createSecret(random.bytes(count))
 
 /** `urn:uuid:` and a version 4 UUID (RFC 9562 §5.4). */
 export const urnUuid = (random: RandomSource): string => `urn:uuid:${v4({ random: random.bytes(16) })}`

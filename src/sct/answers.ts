@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { createSecret } from '../crypto/random.ts'
 import { computedKey } from '../crypto/derive.ts'
+import { secretKey } from '../crypto/hash.ts'
 import { UnknownVersion } from '../errors.ts'
 import type { SctSerializer } from '../serializer/serializer.ts'
 import type { SecurityContextToken, TokenRequest, TokenResponse } from './token.ts'
@@ -36,7 +36,8 @@ export function recallAnswer(serializer: SctSerializer, key: string, sealed: Uin
   if (plain[0] !== VERSION) throw new UnknownVersion('ERR_SCT_ANSWER_VERSION', `a stored answer has version ${plain[0]}`, { tokenId: token.id })
   const length = new DataView(plain.buffer, plain.byteOffset, plain.byteLength).getUint32(1)
   const kept = JSON.parse(new TextDecoder().decode(plain.subarray(5, 5 + length))) as Kept
-  const entropy = createSecret(plain.subarray(5 + length))
+  const entropy = secretKey(plain.subarray(5 + length))
+  plain.fill(0)
   const made = token.instances.find((each) => each.instance === kept.instance)
   // Other entropy with the same MessageID: the requestor would compute another key than the one that we hold.
   if (made === undefined || request.entropy === undefined || !computedKey(request.entropy, entropy, kept.bits / 8).equals(made.secret)) return undefined

@@ -72,8 +72,9 @@ function identified(request: TokenRequest, response: TokenResponse, acceptance: 
   // WS-Trust 1.3 §3.2: Context is echoed; one that is not there cannot differ.
   if (response.context !== undefined && response.context !== request.context) throw refuse('ERR_SCT_RESPONSE', 'the answer has the Context of another request')
   const { token } = response
-  if (token === undefined || token.identifier === '' || token.identifier.length > acceptance.identifierLength) throw refuse('ERR_SCT_RESPONSE', 'the answer has no usable token identifier')
-  if (token.instance !== undefined && (token.instance === '' || token.instance.length > acceptance.identifierLength)) throw refuse('ERR_SCT_RESPONSE', 'the answer has no usable token instance')
+  const isName = (name: string): boolean => name !== '' && name.length <= acceptance.identifierLength && name.isWellFormed()
+  if (token === undefined || !isName(token.identifier)) throw refuse('ERR_SCT_RESPONSE', 'the answer has no usable token identifier')
+  if (token.instance !== undefined && !isName(token.instance)) throw refuse('ERR_SCT_RESPONSE', 'the answer has no usable token instance')
   return token
 }
 

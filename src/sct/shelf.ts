@@ -5,7 +5,7 @@
  * @module
  */
 import { KeyMissing, SealBroken, StoreFailed } from '../errors.ts'
-import { openToken, sealToken, type SctSerializer } from '../serializer/serializer.ts'
+import { exportToken, importToken, type SctSerializer } from '../serializer/serializer.ts'
 import { storeKey, type Expectation, type Row, type Store, type Write } from '../store/store.ts'
 import type { SecurityContextToken } from './token.ts'
 
@@ -37,8 +37,8 @@ export class TokenShelf {
   held(id: string): SecurityContextToken | undefined { return this.#tokens.get(id) }
   hold(token: SecurityContextToken): void { this.#tokens.set(token.id, token) }
   drop(id: string): void { this.#tokens.delete(id) }
-  seal(token: SecurityContextToken): Uint8Array { return sealToken(this.#serializer, token) }
-  unseal(sealed: Uint8Array): SecurityContextToken { return openToken(this.#serializer, sealed) }
+  seal(token: SecurityContextToken): Uint8Array { return exportToken(this.#serializer, token) }
+  unseal(sealed: Uint8Array): SecurityContextToken { return importToken(this.#serializer, sealed) }
 
   /** From memory, else from the store; undefined when there is none, or its row does not open. */
   async load(id: string): Promise<SecurityContextToken | undefined> {
@@ -133,7 +133,7 @@ export class TokenShelf {
 
   #openRow(row: Row): SecurityContextToken {
     const token = this.unseal(row.value)
-    // The seal proves what the record is; that it lies in its own place is proven by the key.
+    // The seal proves whose record it is; that it lies in its own place is proven by the key.
     if (row.key !== tokenRow(token.id)) throw new SealBroken('ERR_SEAL_PLACE', 'a token\'s record lies under another token\'s key')
     return token
   }
