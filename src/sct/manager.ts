@@ -15,7 +15,6 @@ import type { SctSerializer } from '../serializer/serializer.ts'
 import { SUITES, type SuiteName } from '../spec/algorithms.ts'
 import { SC13, type ScVersion } from '../spec/versions.ts'
 import { storeKey, type Row, type Store } from '../store/store.ts'
-import type { ContextSecret } from '../wss/keys.ts'
 import { recallAnswer, rememberAnswer } from './answers.ts'
 import { Flight, type Landing } from './flight.ts'
 import { decide, DEFAULT_ISSUER_POLICY, type IssuerPolicy, type TokenQuestion } from './issuer.ts'
@@ -24,7 +23,7 @@ import { acceptIssued, acceptRenewed, cancelRequest, issueRequest, renewRequest,
 import { TokenShelf, type Companion, type Quarantined } from './shelf.ts'
 import {
   believedInstances, believedUntil, currentInstance, samePrincipal,
-  type Principal, type SecurityContextToken, type TokenId, type TokenInstance, type TokenRequest, type TokenResponse,
+  type ContextSecret, type Principal, type SecurityContextToken, type TokenId, type TokenInstance, type TokenRequest, type TokenResponse,
 } from './token.ts'
 
 /** Whose token: the first three are the key of the cache, no two of them share a token; the rest says what to ask for when there is none. */

@@ -69,6 +69,15 @@ export function believedUntil(token: SecurityContextToken, index: number, overla
 export const believedInstances = (token: SecurityContextToken, now: number, overlapMs: number): readonly TokenInstance[] =>
   token.state === 'live' ? token.instances.filter((_, index) => now < believedUntil(token, index, overlapMs)) : []
 
+/** One secret of a security context; several instances share the identifier. */
+export interface ContextSecret {
+  readonly identifier: string
+  readonly instance: string | undefined
+  readonly secret: KeyObject
+  /** Milliseconds since 1970: not believed from then on; absent = no limit. */
+  readonly expires?: number
+}
+
 /** What an RST/SCT asks for (WS-Trust 1.3 §3, WS-SC 1.3 §3, §5, §6), as words. */
 export interface TokenRequest {
   readonly kind: 'issue' | 'renew' | 'cancel'

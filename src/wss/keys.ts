@@ -6,19 +6,11 @@
 import type { KeyObject } from 'node:crypto'
 import type { Certificate } from '../crypto/certificate.ts'
 import type { Limits } from '../options.ts'
+import type { ContextSecret } from '../sct/token.ts'
 import type { Element, QName } from '../xml/tree.ts'
 import type { SoapVersion } from '../spec/versions.ts'
 
 export type { Certificate } from '../crypto/certificate.ts'
-
-/** One secret of a security context; several instances share the identifier. */
-export interface ContextSecret {
-  readonly identifier: string
-  readonly instance: string | undefined
-  readonly secret: KeyObject
-  /** Milliseconds since 1970: not believed from then on; absent = no limit. */
-  readonly expires?: number
-}
 
 export interface Keys {
   /** Every instance of the context that may be believed, the newest last; empty when the context is unknown. */
