@@ -193,6 +193,7 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   parser.on('closetag', () => {
     if (current === undefined) {
       if (wrapper !== 'closing') throw malformed('the fragment closes an element that it did not open')
+      endText()
       return
     }
     endText()
@@ -208,7 +209,7 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   const namespaceName = (uri: string): string => {
     // Relative names have no meaning (Namespaces in XML, errata) and make canonicalisers disagree; spaces would be
     // trimmed by some readers; quotes and angle brackets stand in no IRI.
-    if (uri !== '' && !/^[A-Za-z][A-Za-z0-9+.-]*:[^\s\0-\x20<>"{}|\\^`]*$/.test(uri)) throw malformed(`not an absolute namespace name: ${uri}`, 'ERR_XML_NAMESPACE')
+    if (uri !== '' && !/^[A-Za-z][A-Za-z0-9+.-]*:[^\s\0-\x20\x7F-\x9F<>"{}|\\^`]*$/.test(uri)) throw malformed(`not an absolute namespace name: ${uri}`, 'ERR_XML_NAMESPACE')
     return uri
   }
   const addId = (id: string, element: Element): void => {
@@ -225,7 +226,7 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   parser.write(source)
   if (kind === 'fragment') {
     if (current !== undefined) throw malformed('the fragment leaves an element open')
-    endText()
+    // The end tag begins with '<', so it ends text and completes nothing that the fragment left half done.
     wrapper = 'closing'
     parser.write(`</${WRAPPER}>`)
   }
@@ -279,5 +280,5 @@ function over(limit: ReaderLimit): XmlError {
   return new XmlError(`ERR_XML_LIMIT_${limit.replace(/[A-Z]/g, '_$&').toUpperCase()}`, `the document is over the limit ${limit}`)
 }
 
-/** At most 64 characters of the input after the longest words of our own or the parser's, and no control characters. */
-const printable = (words: string): string => words.slice(0, 80).replace(/[\0-\x1F\x7F-\x9F\u2028\u2029]/g, ' ')
+/** The parser's words quote the input: 64 characters in all are enough, and no control characters. */
+const printable = (words: string): string => words.slice(0, 64).replace(/[\0-\x1F\x7F-\x9F\u2028\u2029]/g, ' ')
