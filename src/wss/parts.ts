@@ -103,7 +103,7 @@ export function bodyPart(soap: SoapVersion, body: readonly (Element | string)[],
     const text = canonicalize(element, { rendered })
     inside += text
     // XML Encryption 1.1 §4.1: a plaintext is read in the namespaces of its place. One that stands alone is read right everywhere.
-    alone += text.includes('s:') || text.includes('wsu:') ? canonicalize(element) : text
+    alone += /[< ](?:s|wsu):/.test(text) ? canonicalize(element) : text
   }
   return { id, open, plaintext: alone, text: `${open}${inside}${BODY_END}` }
 }
