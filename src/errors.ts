@@ -14,7 +14,13 @@ export interface FaultRow {
   readonly reason: string
 }
 const row = (name: string, family: FaultRow['family'], reason: string, code: FaultRow['code'] = 'Sender'): FaultRow => ({ name, family, reason, code })
-export const FAULTS = {
+export type FaultName =
+  | 'sequenceTerminated' | 'unknownSequence' | 'invalidAcknowledgement' | 'messageNumberRollover' | 'createSequenceRefused'
+  | 'createSequenceRefusedBusy' | 'sequenceClosed' | 'wsrmRequired' | 'lastMessageNumberExceeded' | 'failedCheck' | 'invalidSecurity'
+  | 'unsupportedAlgorithm' | 'failedAuthentication' | 'messageExpired' | 'badContextToken' | 'unknownDerivationSource' | 'renewNeeded'
+  | 'unableToRenew' | 'invalidRequest' | 'requestFailed' | 'actionNotSupported' | 'messageAddressingHeaderRequired' | 'invalidAddressingHeader'
+  | 'mustUnderstand' | 'versionMismatch' | 'malformed' | 'receiver'
+export const FAULTS: Readonly<Record<FaultName, FaultRow>> = {
   // WS-RM 1.1 §4: reasons are the text's own.
   sequenceTerminated: row('SequenceTerminated', 'wsrm', 'The Sequence has been terminated due to an unrecoverable error.'),
   unknownSequence: row('UnknownSequence', 'wsrm', 'The value of wsrm:Identifier is not a known Sequence identifier.'),
@@ -45,7 +51,7 @@ export const FAULTS = {
   versionMismatch: row('VersionMismatch', 'soap', 'The envelope version is not supported'),
   malformed: row('Sender', 'soap', 'The message is not a well-formed SOAP envelope'),
   receiver: row('Receiver', 'soap', 'The message could not be processed', 'Receiver'),
-} as const satisfies Record<string, FaultRow>
+}
 
 export interface ErrorDetails {
   readonly retryable?: boolean

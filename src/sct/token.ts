@@ -5,6 +5,7 @@
  * @module
  */
 import type { KeyObject } from 'node:crypto'
+import { inspect } from 'node:util'
 import type { SuiteName } from '../spec/algorithms.ts'
 import type { ScVersion } from '../spec/versions.ts'
 
@@ -34,7 +35,10 @@ export class TokenInstance {
   }
   get secret(): KeyObject { return this.#secret }
   toJSON(): unknown { return { instance: this.instance, created: this.created, expires: this.expires, secret: '[secret]' } }
-  [Symbol.for('nodejs.util.inspect.custom')](): unknown { return this.toJSON() }
+  static {
+    // What util.inspect prints. Defined here since declarations made file by file have no place for a computed name.
+    Object.defineProperty(this.prototype, inspect.custom, { value(this: TokenInstance): unknown { return this.toJSON() } })
+  }
 }
 
 export interface SecurityContextToken {

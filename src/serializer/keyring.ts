@@ -5,6 +5,7 @@
  * @module
  */
 import type { KeyObject } from 'node:crypto'
+import { inspect } from 'node:util'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { secretKey } from '../crypto/hash.ts'
@@ -103,8 +104,9 @@ export class Keyring {
   toJSON(): unknown {
     return { primary: this.primary, keys: this.ids.map((id) => ({ id, key: '[secret]' })) }
   }
-  [Symbol.for('nodejs.util.inspect.custom')](): unknown {
-    return this.toJSON()
+  static {
+    // What util.inspect prints. Defined here since declarations made file by file have no place for a computed name.
+    Object.defineProperty(this.prototype, inspect.custom, { value(this: Keyring): unknown { return this.toJSON() } })
   }
 }
 

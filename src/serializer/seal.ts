@@ -5,6 +5,7 @@
  * @module
  */
 import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { inspect } from 'node:util'
 import { KeyMissing, SealBroken, UnknownVersion } from '../errors.ts'
 import type { RandomSource } from '../crypto/random.ts'
 import type { Keyring } from './keyring.ts'
@@ -45,8 +46,9 @@ export class Subkeys {
   toJSON(): unknown {
     return { primary: this.primary, keys: '[secret]' }
   }
-  [Symbol.for('nodejs.util.inspect.custom')](): unknown {
-    return this.toJSON()
+  static {
+    // What util.inspect prints. Defined here since declarations made file by file have no place for a computed name.
+    Object.defineProperty(this.prototype, inspect.custom, { value(this: Subkeys): unknown { return this.toJSON() } })
   }
 }
 

@@ -23,8 +23,8 @@ const XENC = 'http://www.w3.org/2001/04/xmlenc#'
 const XENC11 = 'http://www.w3.org/2009/xmlenc11#'
 
 export const EXCLUSIVE_C14N = 'http://www.w3.org/2001/10/xml-exc-c14n#'
-export const ENCRYPTED_ELEMENT = `${XENC}Element`
-export const ENCRYPTED_CONTENT = `${XENC}Content`
+export const ENCRYPTED_ELEMENT: string = `${XENC}Element`
+export const ENCRYPTED_CONTENT: string = `${XENC}Content`
 
 export const SHA1: DigestAlgorithm = { uri: `${DSIG}sha1`, hash: 'sha1', bytes: 20 }
 export const SHA256: DigestAlgorithm = { uri: `${XENC}sha256`, hash: 'sha256', bytes: 32 }

@@ -24,7 +24,10 @@ const WSS10 = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-mess
 const WSS11 = 'http://docs.oasis-open.org/wss/oasis-wss-soap-message-security-1.1'
 const X509 = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-x509-token-profile-1.0'
 const UT = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0'
-export const TOKEN = {
+export const TOKEN: Readonly<Record<
+  | 'base64Binary' | 'strTransform' | 'x509v3' | 'subjectKeyIdentifier' | 'thumbprintSha1' | 'encryptedKey' | 'encryptedKeySha1'
+  | 'passwordText' | 'passwordDigest', string
+>> = {
   base64Binary: `${WSS10}#Base64Binary`,
   strTransform: `${WSS10}#STR-Transform`,
   x509v3: `${X509}#X509v3`,
@@ -34,7 +37,7 @@ export const TOKEN = {
   encryptedKeySha1: `${WSS11}#EncryptedKeySHA1`,
   passwordText: `${UT}#PasswordText`,
   passwordDigest: `${UT}#PasswordDigest`,
-} as const
+}
 
 export interface SoapVersion {
   readonly name: '1.1' | '1.2'
@@ -77,7 +80,7 @@ export const WSA04: AddressingVersion = {
 }
 
 /** WS-MakeConnection §3.1: the anonymous URI with an id, everything after `id=` names the mailbox. */
-export const MC_ANONYMOUS_PREFIX = `${NS.wsmc}/anonymous?id=`
+export const MC_ANONYMOUS_PREFIX: string = `${NS.wsmc}/anonymous?id=`
 
 export interface RmVersion {
   readonly name: '1.0' | '1.1'
