@@ -176,7 +176,10 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
         // The handler got the attribute before saxes resolved its prefix; by now it has.
         const { prefix, local, value, uri } = attribute as SaxesAttributeNS
         if (uri !== NS.xmlns) own.push({ prefix, local, ns: uri, value })
-        else if (local !== 'xml') scope = { prefix: prefix === '' ? '' : local, uri: namespaceName(value), outer: scope }
+        // saxes trims before it compares.
+        else if (prefix !== '' && local === 'xml') {
+          if (value !== NS.xml) throw malformed('the prefix xml declared for another namespace', 'ERR_XML_NAMESPACE')
+        } else scope = { prefix: prefix === '' ? '' : local, uri: namespaceName(value), outer: scope }
       }
       declared = []
       attributes = own

@@ -63,8 +63,8 @@ export function compare(canonicalizer: Canonicalizer, seed: number, documents: n
   return { documents, compared, differences, ...(first === undefined ? {} : { first }) }
 }
 
-interface Random { next(): number; below(limit: number): number; chance(probability: number): boolean; pick<T>(from: readonly T[]): T; some<T>(from: readonly T[]): T[] }
-function generator(seed: number): Random {
+export interface Random { next(): number; below(limit: number): number; chance(probability: number): boolean; pick<T>(from: readonly T[]): T; some<T>(from: readonly T[]): T[] }
+export function generator(seed: number): Random {
   let state = seed >>> 0
   // mulberry32
   const next = (): number => {
