@@ -11,7 +11,7 @@ export type Landing<T> = { readonly ok: true; readonly value: T } | { readonly o
 
 export class Flight<T> {
   readonly #controller = new AbortController()
-  readonly #landing: Promise<Landing<T>>
+  readonly #landing = Promise.withResolvers<Landing<T>>()
   readonly #abandoned: () => void
   #waiting = 0
   #over = false
@@ -19,24 +19,28 @@ export class Flight<T> {
   /** `abandoned` is called at once when nobody waits any more; `work` then sees its signal aborted, and what it brings is nobody's. */
   constructor(work: (signal: AbortSignal) => Promise<T>, abandoned: () => void) {
     this.#abandoned = abandoned
-    this.#landing = work(this.#controller.signal).then(
-      (value): Landing<T> => ({ ok: true, value }),
-      (error: unknown): Landing<T> => ({ ok: false, error }),
-    )
-    void this.#landing.then(() => { this.#over = true })
+    work(this.#controller.signal).then((value) => this.#land({ ok: true, value }), (error: unknown) => this.#land({ ok: false, error }))
   }
 
   /** Goes on though no caller waits. */
   hold(): void { this.#waiting += 1 }
 
-  /** Ends it from outside. */
-  abort(reason: unknown): void { this.#controller.abort(reason) }
+  /** Ends it from outside, for all who wait, whether the work listens to its signal or not. */
+  abort(reason: unknown): void {
+    this.#land({ ok: false, error: reason })
+    this.#controller.abort(reason)
+  }
+
+  #land(landing: Landing<T>): void {
+    this.#over = true
+    this.#landing.resolve(landing)
+  }
 
   /** How it ended. @throws the signal's reason, or TimedOut, when this caller's own waiting ends first */
   async join(wait: Wait, clock: Clock): Promise<Landing<T>> {
     this.#waiting += 1
     try {
-      return await patiently(this.#landing, wait, clock)
+      return await patiently(this.#landing.promise, wait, clock)
     } finally {
       this.#waiting -= 1
       if (this.#waiting === 0 && !this.#over) {
