@@ -93,11 +93,14 @@ export class Serializer {
   /** Declarations from `scope` outwards to `outside`; the innermost of a prefix counts. One step per declaration, however long the list of prefixes. */
   #keep(keeps: Keeps, scope: Scope | undefined, outside: Scope | undefined): void {
     const seen = new Set<string>()
-    for (let at = scope; at !== undefined && at !== outside; at = at.outer) {
+    let at = scope
+    for (; at !== undefined && at !== outside; at = at.outer) {
       if (seen.has(at.prefix)) continue
       seen.add(at.prefix)
       if (keeps.has(at.prefix)) this.#need(at.prefix, at.uri)
     }
+    // Nothing declares a default namespace up to the end of the scope: then there is none, whatever the output has in force.
+    if (at === undefined && !seen.has('') && keeps.has('')) this.#need('', '')
   }
 
   /** The namespace declarations that were added since `mark`, the default one first, then by prefix. */
