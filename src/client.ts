@@ -1,0 +1,421 @@
+/**
+ * The client: initiator of the token, RM Source of the requests, Destination of the offered sequence. `connect` gives a conversation, which is
+ * one sequence pair scoped to one token; a named one survives the process.
+ *
+ * @module
+ */
+import type { ClientBootstrap } from './bootstraps.ts'
+import { type Clock, systemClock } from './clock.ts'
+import type { Trust } from './crypto/certificate.ts'
+import { digest } from './crypto/hash.ts'
+import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
+import { BootstrapFailed, DeliveryFailed, FAULTS, PeerViolation, SecurityFailure, SoapFault, TransportFailed, UsageError, WsrmError } from './errors.ts'
+import { Gate, type OwnKeys } from './gate.ts'
+import { type Reply, replyOf, type XmlBody } from './message.ts'
+import { type ConversationEvents, Listeners } from './observe.ts'
+import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
+import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
+import { type CloseReport, type ConversationStatus, type EngineEvent, type PendingMessage, SequenceEngine, type Ticket } from './rm/engine.ts'
+import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
+import type { Content, LaneId, Outbound } from './rm/turn.ts'
+import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
+import type { Established } from './sct/requestor.ts'
+import type { SecurityContextToken, TokenId, TokenRequest } from './sct/token.ts'
+import { sealedStore } from './sealed.ts'
+import type { Keyring } from './serializer/keyring.ts'
+import { writeAddressing } from './soap/addressing.ts'
+import { readTokenResponse, trustAction, writeTokenRequest } from './soap/trust.ts'
+import type { Store } from './store/store.ts'
+import type { DangerTap } from './tap.ts'
+import { soapHeaders } from './transport/http.ts'
+import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer } from './transport/http-client.ts'
+import { bootstrapPolicy, contentXml, encode, encodeUnderToken, hintedFault, mustUnderstand, readCovered, sessionPolicy, versionsOf, type Written } from './wire.ts'
+import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
+import { read } from './wss/open.ts'
+import { ReplayCache } from './wss/replay.ts'
+
+export interface ClientOptions {
+  /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
+  readonly store?: Store
+  readonly keyring?: Keyring
+  /** An undici Dispatcher of the caller's: for TLS with a client certificate, proxies and the like. */
+  readonly dispatcher?: HttpDispatcher
+  readonly clock?: Clock
+  readonly random?: RandomSource
+  readonly limits?: Partial<Limits>
+  /** Sees every message and, where it asks, every secret. For recordings only. */
+  readonly dangerTap?: DangerTap
+}
+export interface ConnectOptions extends Wait {
+  readonly bootstrap: ClientBootstrap
+  /** Whom we take for the service: there is no default (D24). */
+  readonly trust: Trust
+  readonly profile?: Profile
+  /** A named conversation survives the process: connect with the same name goes on with it. Needs store and keyring. */
+  readonly name?: string
+  /** Default true; without an offered sequence only one-way messages are sent. */
+  readonly offer?: boolean
+  /** First resend after so long, doubled each time. */
+  readonly retransmitAfterMs?: number
+  readonly maxPending?: number
+  readonly maxPendingBytes?: number
+}
+export interface SendOptions extends Wait {
+  readonly action: string
+  /** Idempotency key: the same key is the same message, also after a restart; with another body it is an error. */
+  readonly key?: string
+  /** Further header blocks. */
+  readonly headers?: readonly XmlBody[]
+}
+export interface Client extends AsyncDisposable {
+  readonly tokens: SctManager
+  connect(url: string | URL, options: ConnectOptions): Promise<Conversation>
+}
+export interface Conversation extends AsyncDisposable {
+  readonly tokenId: TokenId
+  readonly status: ConversationStatus
+  /** Resolves when the message is durable here; its acknowledgement is the ticket's second promise. */
+  send(body: XmlBody, options: SendOptions): Promise<Ticket>
+  /** Resolves with the reply. @throws {SoapFault} the answer is a fault; {ReplyLost}; {DeliveryFailed} */
+  request(body: XmlBody, options: SendOptions): Promise<Reply>
+  /** The reply to a request made before a restart. */
+  reply(key: string, wait?: Wait): Promise<Reply>
+  pending(): AsyncIterable<PendingMessage>
+  drained(wait?: Wait): Promise<void>
+  /** Drains, CloseSequence, TerminateSequence; cancels the token when nothing else is bound to it. */
+  close(wait?: Wait): Promise<CloseReport>
+  /** Stops here; everything is kept for `connect` with the same name. */
+  detach(): Promise<void>
+  on<K extends keyof ConversationEvents>(event: K, listener: (event: ConversationEvents[K]) => void): Disposable
+}
+
+/** One token cache, one HTTP pool, one clock. */
+export function createClient(options: ClientOptions = {}): Client { return new ClientFace(options) }
+
+/** A client of one conversation: it ends with it. */
+export async function connect(url: string | URL, options: ClientOptions & ConnectOptions): Promise<Conversation> {
+  const client = new ClientFace(options)
+  try {
+    return await client.open(url, options, client)
+  } catch (error) {
+    await client[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** What belongs to a peer as one principal under one policy: the key of its token, and how to speak to it. */
+interface Line { readonly url: string; readonly options: ConnectOptions; readonly profile: Profile; readonly own: OwnKeys; readonly peer: PeerKey }
+
+class ClientFace implements Client {
+  readonly tokens: SctManager
+  readonly #limits: Limits
+  readonly #clock: Clock
+  readonly #random: RandomSource
+  readonly #engine: SequenceEngine
+  readonly #gate: Gate
+  readonly #http: HttpClient
+  readonly #tap: DangerTap | undefined
+  readonly #lasting: boolean
+  /** By the name of the token's key. */
+  readonly #lines = new Map<string, Line>()
+  readonly #byLane = new Map<LaneId, { readonly line: Line; readonly events: Listeners<ConversationEvents> }>()
+  #restored: Promise<unknown> | undefined
+  #exchanges = 0
+
+  constructor(options: ClientOptions) {
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#clock = options.clock ?? systemClock
+    this.#random = options.random ?? systemRandom
+    this.#tap = options.dangerTap
+    this.#lasting = options.store !== undefined
+    const { store, serializer } = sealedStore(options.store, options.keyring, this.#random)
+    const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
+    this.#http = createHttpClient({ limits: this.#limits, clock: this.#clock, ...(options.dispatcher !== undefined && { dispatcher: options.dispatcher }) })
+    this.tokens = new SctManager({
+      ...shared,
+      establish: (peer, request, signal) => this.#establish(this.#lineOf(peerName(peer)), request, signal),
+      renewWith: (token, request, signal) => this.#establish(this.#lineOf(token.peer), request, signal, token),
+      cancelWith: (token, request, signal) => this.#cancelWith(token, request, signal),
+    })
+    this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache())
+    this.#engine = new SequenceEngine({
+      ...shared, security: this.tokens, timing: DEFAULT_TIMING,
+      transmit: (outbound, signal) => this.#transmit(outbound, signal),
+      respond: () => undefined,
+      deliver: () => Promise.resolve(undefined),
+      observe: (event) => this.#observe(event),
+    })
+  }
+
+  connect(url: string | URL, options: ConnectOptions): Promise<Conversation> { return this.open(url, options) }
+
+  /** `owner`: what ends with the conversation. */
+  async open(url: string | URL, options: ConnectOptions, owner?: AsyncDisposable): Promise<Conversation> {
+    if (options.name !== undefined && !this.#lasting) throw new UsageError('ERR_USAGE_NAME', 'a named conversation needs a store and a keyring')
+    const line = this.#line(String(url), options)
+    this.#restored ??= this.#restore()
+    await this.#restored
+    const wait = waitOf(options)
+    const timing: Partial<RmTiming> = options.retransmitAfterMs === undefined ? {} : { retransmitMs: options.retransmitAfterMs }
+    const known = options.name === undefined ? undefined : this.#engine.named(options.name)
+    const lane = known ?? await this.#openLane(line, options, timing, wait)
+    const tokenId = this.#engine.tokenOf(lane)
+    const events = new Listeners<ConversationEvents>()
+    this.#byLane.set(lane, { line, events })
+    await this.#engine.attach(lane, timing)
+    return new ConversationFace({
+      lane, tokenId, engine: this.#engine, events, limits: this.#limits, random: this.#random, named: options.name !== undefined, offer: options.offer ?? true,
+      ended: async (how) => {
+        this.#byLane.delete(lane)
+        if (how === 'closed' && this.tokens.users(tokenId).length === 0) await this.tokens.cancel(tokenId, { timeoutMs: CANCEL_MS })
+        await owner?.[Symbol.asyncDispose]()
+      },
+    })
+  }
+
+  async #openLane(line: Line, options: ConnectOptions, timing: Partial<RmTiming>, wait: Wait): Promise<LaneId> {
+    const tokenId = await this.tokens.token(line.peer, wait)
+    const { profile } = line
+    return this.#engine.open(tokenId, {
+      url: line.url, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay, timing,
+      ...(options.name !== undefined && { name: options.name }),
+      ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
+    })
+  }
+
+  async #restore(): Promise<void> {
+    await this.tokens.restore()
+    await this.#engine.restore()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#engine[Symbol.asyncDispose]()
+    await this.tokens[Symbol.asyncDispose]()
+    await this.#http[Symbol.asyncDispose]()
+  }
+
+  #line(url: string, options: ConnectOptions): Line {
+    const { bootstrap } = options
+    const profile = options.profile ?? DEFAULT_PROFILE
+    const peer: PeerKey = {
+      endpoint: url, principal: `x509:${bootstrap.certificate.sha256}`, sc: versionsOf(profile).sc, suite: profile.suite,
+      // S12: no other principal, and no other choice of protection, gets this token.
+      policy: digest('sha256', JSON.stringify([profile, bootstrap.service.sha256])).toString('hex'),
+    }
+    const line: Line = { url, options, profile, peer, own: { certificates: [bootstrap.certificate, bootstrap.service], privateKeys: [bootstrap.key] } }
+    this.#lines.set(peerName(peer), line)
+    return line
+  }
+  #lineOf(name: string): Line {
+    const line = this.#lines.get(name)
+    if (line === undefined) throw new UsageError('ERR_USAGE_LINE', 'the peer of this token was not connected to in this process')
+    return line
+  }
+
+  // ---- the token's exchanges ----
+
+  async #establish(line: Line, request: TokenRequest, signal: AbortSignal, endorse?: SecurityContextToken): Promise<Established> {
+    const { profile, options: { bootstrap, trust } } = line
+    const versions = versionsOf(profile)
+    const action = trustAction(request.sc, request.kind, 'request')
+    const messageId = urnUuid(this.#random)
+    const headers = writeAddressing({ action, to: line.url, messageId, replyTo: 'anonymous' }, versions.addressing, versions.soap)
+    const current = endorse === undefined ? undefined : endorse.instances.at(-1)
+    const { xml } = protectBootstrap(
+      { soap: versions.soap, headers, body: [writeTokenRequest(request)] },
+      { certificate: bootstrap.certificate, key: bootstrap.key, peerCertificate: bootstrap.service },
+      { profile, now: this.#clock.now(), random: this.#random, ...(endorse !== undefined && current !== undefined && { endorse: { identifier: endorse.id, instance: current.instance, secret: current.secret, sc: endorse.sc } }) },
+    )
+    const answer = await this.#post(line, { xml, action, soap: versions.soap }, signal)
+    const envelope = this.#protectedAnswer(answer, request.kind)
+    const opened = await this.#gate.open(envelope, line.own, bootstrapPolicy({ profile, limits: this.#limits }))
+    mustUnderstand(opened)
+    const addressing = readCovered(opened)
+    // S10: the answer to this very request, once.
+    if (addressing.relatesTo !== messageId || addressing.action !== trustAction(request.sc, request.kind, 'response')) throw new BootstrapFailed('ERR_BOOTSTRAP_UNRELATED', 'the answer belongs to another request')
+    if (this.#gate.mark(opened, 'bootstrap') === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very answer was seen before', FAULTS.failedCheck)
+    const principal = await authenticate(opened, { trust, now: this.#clock.now(), signal })
+    const [element] = opened.envelope.body.elements()
+    if (element === undefined) throw new BootstrapFailed('ERR_BOOTSTRAP_EMPTY', 'the answer has an empty Body')
+    return { response: readTokenResponse(element, request.kind), principal }
+  }
+
+  async #cancelWith(token: SecurityContextToken, request: TokenRequest, signal: AbortSignal): Promise<void> {
+    const line = this.#lineOf(token.peer)
+    const action = trustAction(token.sc, 'cancel', 'request')
+    const messageId = urnUuid(this.#random)
+    const parts = { action, headers: [], body: [writeTokenRequest(request)], declarations: {} }
+    const instance = this.tokens.writing(token)
+    const written = encodeUnderToken(parts, { to: line.url, messageId }, token, { profile: line.profile, role: 'initiator', instance, now: this.#clock.now(), random: this.#random, limits: this.#limits })
+    const envelope = this.#protectedAnswer(await this.#post(line, written, signal), 'cancel')
+    // The answer is the last message under the token, which has ended here already.
+    const opened = await this.#gate.open(envelope, line.own, sessionPolicy({ profile: line.profile, limits: this.#limits }), 'remembered')
+    const addressing = readCovered(opened)
+    if (addressing.relatesTo !== messageId || opened.signer?.kind !== 'context' || opened.signer.identifier !== token.id) throw new BootstrapFailed('ERR_BOOTSTRAP_UNRELATED', 'the answer belongs to another request')
+    const [element] = opened.envelope.body.elements()
+    if (element === undefined) throw new BootstrapFailed('ERR_BOOTSTRAP_EMPTY', 'the answer has an empty Body')
+    readTokenResponse(element, 'cancel')
+  }
+
+  /** The envelope of an answer that must be protected; a fault without protection ends the request with what it says (D9: it is a hint, and the request has failed in any case). */
+  #protectedAnswer(answer: PostAnswer, kind: string): ReturnType<typeof read> {
+    if (answer.body.length === 0) throw new BootstrapFailed('ERR_BOOTSTRAP_NO_ANSWER', `the ${kind} was answered with HTTP ${answer.status} and no message`, { retryable: true })
+    const envelope = read(answer.body, this.#limits)
+    if (envelope.security !== undefined) return envelope
+    const fault = hintedFault(envelope)
+    if (fault !== undefined) throw new SoapFault(fault)
+    throw new SecurityFailure('ERR_WSS_UNPROTECTED', 'the answer is not protected', FAULTS.failedCheck)
+  }
+
+  async #post(line: Line, written: Written, signal: AbortSignal): Promise<PostAnswer> {
+    const body = Buffer.from(written.xml, 'utf8')
+    const headers = soapHeaders(written.soap.name, written.action)
+    const exchange = ++this.#exchanges
+    this.#tap?.message({ exchange, direction: 'request', at: this.#clock.now(), http: { method: 'POST', path: new URL(line.url).pathname, headers }, body })
+    const answer = await this.#http.post(line.url, { body, headers, signal })
+    this.#tap?.message({ exchange, direction: 'response', at: this.#clock.now(), http: { status: answer.status, headers: {} }, body: answer.body })
+    return answer
+  }
+
+  // ---- the sequence's exchanges ----
+
+  /** Sends one message and hands what comes back to the engine: words when they are proven, otherwise a hint. */
+  async #transmit(outbound: Outbound, signal: AbortSignal): Promise<void> {
+    const way = this.#byLane.get(outbound.lane)
+    if (way === undefined) return
+    const { line } = way
+    const token = await this.tokens.get(outbound.tokenId)
+    if (token === undefined) {
+      this.#engine.suspend(outbound.lane, 'the token has expired')
+      return
+    }
+    const instance = this.tokens.writing(token)
+    const written = encode(outbound, token, { profile: line.profile, role: 'initiator', instance, now: this.#clock.now(), random: this.#random, limits: this.#limits })
+    let answer: PostAnswer
+    try {
+      answer = await this.#post(line, written, signal)
+    } catch (error) {
+      if (!(error instanceof TransportFailed)) throw error
+      this.#engine.hint(outbound.lane, { kind: 'http-failure', cause: error }, outbound)
+      return
+    }
+    await this.#answered(outbound, line, answer)
+  }
+
+  async #answered(outbound: Outbound, line: Line, answer: PostAnswer): Promise<void> {
+    if (answer.body.length === 0) {
+      const hint = answer.status < 300 ? { kind: 'empty-answer' as const, status: answer.status } : { kind: 'http-failure' as const, status: answer.status }
+      this.#engine.hint(outbound.lane, hint, outbound)
+      return
+    }
+    try {
+      const envelope = read(answer.body, this.#limits)
+      const fault = envelope.security === undefined ? hintedFault(envelope) : undefined
+      if (fault !== undefined) {
+        this.#engine.hint(outbound.lane, { kind: 'unprotected-fault', fault }, outbound)
+        return
+      }
+      const opened = await this.#gate.open(envelope, line.own, sessionPolicy({ profile: line.profile, limits: this.#limits }))
+      const { received } = await this.#gate.receive(opened)
+      await this.#engine.receive(received, { kind: 'answer', lane: outbound.lane, to: outbound })
+    } catch (error) {
+      // D9: what is not proven changes nothing; it is told, and the wait goes on.
+      if (!(error instanceof SecurityFailure || error instanceof PeerViolation || (error instanceof WsrmError && error.code.startsWith('ERR_XML')))) throw error
+      this.#byLane.get(outbound.lane)?.events.emit('security', { code: error.code, detail: error.message })
+      this.#engine.hint(outbound.lane, { kind: 'refused-answer', code: error.code }, outbound)
+    }
+  }
+
+  #observe(event: EngineEvent): void {
+    const events = this.#byLane.get(event.lane)?.events
+    if (events === undefined) return
+    switch (event.kind) {
+      case 'state': return events.emit('state', { state: event.state })
+      case 'retransmit': return events.emit('retransmit', { number: event.number, tries: event.tries })
+      case 'lost': return events.emit('lost', { numbers: event.numbers, reason: event.reason })
+      case 'security': return events.emit('security', { code: event.code })
+      case 'error': return events.emit('error', { error: event.error })
+      default: return
+    }
+  }
+}
+
+/** The peer is asked to forget the token; that it answers is not worth a long wait. */
+const CANCEL_MS = 5_000
+
+interface ConversationParts {
+  readonly lane: LaneId
+  readonly tokenId: TokenId
+  readonly engine: SequenceEngine
+  readonly events: Listeners<ConversationEvents>
+  readonly limits: Limits
+  readonly random: RandomSource
+  readonly named: boolean
+  readonly offer: boolean
+  readonly ended: (how: 'closed' | 'detached') => Promise<void>
+}
+
+class ConversationFace implements Conversation {
+  readonly #parts: ConversationParts
+  #over = false
+
+  constructor(parts: ConversationParts) { this.#parts = parts }
+  get tokenId(): TokenId { return this.#parts.tokenId }
+  get status(): ConversationStatus { return this.#parts.engine.status(this.#parts.lane) }
+  on<K extends keyof ConversationEvents>(event: K, listener: (event: ConversationEvents[K]) => void): Disposable { return this.#parts.events.on(event, listener) }
+
+  send(body: XmlBody, options: SendOptions): Promise<Ticket> { return this.#submit(body, options, 'one-way') }
+
+  async request(body: XmlBody, options: SendOptions): Promise<Reply> {
+    if (!this.#parts.offer) throw new UsageError('ERR_USAGE_OFFER', 'a request needs a reply, and no sequence was offered for it')
+    const ticket = await this.#submit(body, options, 'request')
+    return this.reply(ticket.key, waitOf(options))
+  }
+
+  async reply(key: string, wait: Wait = {}): Promise<Reply> {
+    const stored = await this.#parts.engine.reply(this.#parts.lane, key, wait)
+    if ('fault' in stored) throw new SoapFault(stored.fault)
+    return replyOf(stored.content)
+  }
+
+  #submit(body: XmlBody, options: SendOptions, shape: 'one-way' | 'request'): Promise<Ticket> {
+    const { engine, lane, limits, random } = this.#parts
+    const content: Content = {
+      action: options.action, messageId: urnUuid(random), body: contentXml(body, limits), headers: (options.headers ?? []).map((header) => contentXml(header, limits)),
+    }
+    return engine.submit(lane, content, shape, options.key ?? urnUuid(random), waitOf(options))
+  }
+
+  pending(): AsyncIterable<PendingMessage> { return this.#parts.engine.pending(this.#parts.lane) }
+  drained(wait: Wait = {}): Promise<void> { return this.#parts.engine.drained(this.#parts.lane, wait) }
+
+  async close(wait: Wait = {}): Promise<CloseReport> {
+    const report = await this.#parts.engine.close(this.#parts.lane, wait)
+    await this.#end('closed')
+    return report
+  }
+  async detach(): Promise<void> {
+    await this.#parts.engine.detach(this.#parts.lane)
+    await this.#end('detached')
+  }
+  async #end(how: 'closed' | 'detached'): Promise<void> {
+    if (this.#over) return
+    this.#over = true
+    await this.#parts.ended(how)
+  }
+
+  /** A named conversation is kept, an unnamed one closed; a peer that does not answer is not waited for longer than this. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#over) return
+    if (this.#parts.named) return this.detach()
+    try {
+      await this.close({ timeoutMs: DISPOSE_MS })
+    } catch (error) {
+      if (!(error instanceof DeliveryFailed)) await this.#end('detached')
+      throw error
+    }
+  }
+}
+const DISPOSE_MS = 30_000
+
+const waitOf = (wait: Wait): Wait => ({ ...(wait.signal !== undefined && { signal: wait.signal }), ...(wait.timeoutMs !== undefined && { timeoutMs: wait.timeoutMs }) })

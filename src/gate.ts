@@ -1,0 +1,62 @@
+/**
+ * The gate that both faces share: bytes are read, the keys that they name are fetched, the message is opened under a policy, and only then
+ * is it looked up among the messages seen before (D8: the replay mark comes last).
+ *
+ * @module
+ */
+import type { KeyObject } from 'node:crypto'
+import type { Clock } from './clock.ts'
+import { FAULTS, SecurityFailure } from './errors.ts'
+import type { Received } from './rm/turn.ts'
+import type { SctManager } from './sct/manager.ts'
+import type { ContextSecret, SecurityContextToken, TokenId } from './sct/token.ts'
+import { decode } from './wire.ts'
+import type { Certificate, Envelope, Keys, Opened, Policy } from './wss/keys.ts'
+import { open } from './wss/open.ts'
+import type { ReplayCache } from './wss/replay.ts'
+
+export interface OwnKeys { readonly certificates: readonly Certificate[]; readonly privateKeys: readonly KeyObject[] }
+
+export class Gate {
+  readonly #tokens: SctManager
+  readonly #clock: Clock
+  readonly #seen: ReplayCache
+
+  constructor(tokens: SctManager, clock: Clock, seen: ReplayCache) {
+    this.#tokens = tokens
+    this.#clock = clock
+    this.#seen = seen
+  }
+
+  /** `how`: 'remembered' also takes contexts that ended not long ago, for what only asks about them. */
+  async open(envelope: Envelope, own: OwnKeys, policy: Policy, how: 'live' | 'remembered' = 'live'): Promise<Opened> {
+    const contexts = new Map<string, readonly ContextSecret[]>()
+    for (const identifier of envelope.wanted.contexts) {
+      contexts.set(identifier, how === 'live' ? await this.#tokens.secrets(identifier) : await this.#tokens.rememberedSecrets(identifier))
+    }
+    const keys: Keys = { contexts: (identifier) => contexts.get(identifier) ?? [], ...own, encryptedKey: () => undefined }
+    return open(envelope, keys, policy, this.#clock.now())
+  }
+
+  /** The words of a message under a token that is known here, and whether this very message was seen before. */
+  async receive(opened: Opened): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
+    const { signer } = opened
+    if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
+    const token = await this.#tokens.get(signer.identifier as TokenId)
+    if (token === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'the context ended while the message was opened', FAULTS.badContextToken)
+    const received = decode(opened, { principal: token.principal, seenBefore: false })
+    this.#tokens.noteUsed(token.id, signer.instance)
+    if (this.mark(opened, signer.identifier) === 'fresh') return { received, token }
+    // D8: a numbered message seen before is the network's duplicate, for the machine to acknowledge again; anything else is refused.
+    if (received.sequence === undefined) throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
+    return { received: { ...received, seenBefore: true }, token }
+  }
+
+  /** Marks the message as seen. */
+  mark(opened: Opened, scope: string): 'fresh' | 'seen' {
+    const [value] = opened.signatureValues
+    if (value === undefined) return 'fresh'
+    const now = this.#clock.now()
+    return this.#seen.insert(scope, value, opened.timestamp?.expires ?? now, now)
+  }
+}

@@ -1,0 +1,385 @@
+/**
+ * The service: bytes in, bytes out. Issues tokens, is RM Destination of the requests and RM Source of the replies, hands each message to the
+ * handler once and in order.
+ *
+ * @module
+ */
+import type { ServiceBootstrap } from './bootstraps.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { digest } from './crypto/hash.ts'
+import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
+import { FAULTS, type FaultRow, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
+import { Gate, type OwnKeys } from './gate.ts'
+import { ApplicationFault, type Message, messageOf, type Outcome } from './message.ts'
+import { Listeners, type ServiceEvents } from './observe.ts'
+import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
+import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
+import { type DeliveryOutcome, SequenceEngine, type SequenceStatus } from './rm/engine.ts'
+import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
+import type { Content, Delivery, ExchangeId, Outbound } from './rm/turn.ts'
+import { type Answered, SctManager, type TokenAsk } from './sct/manager.ts'
+import type { Principal, SecurityContextToken, TokenId } from './sct/token.ts'
+import { sealedStore } from './sealed.ts'
+import type { Keyring } from './serializer/keyring.ts'
+import { writeAddressing } from './soap/addressing.ts'
+import { writeApplicationFault, writeFault } from './soap/envelope.ts'
+import { readTokenRequest, readTrustAction, trustAction, writeTokenResponse } from './soap/trust.ts'
+import { RM11, SC13, SOAP11, SOAP12, WSA10 } from './spec/versions.ts'
+import type { Store } from './store/store.ts'
+import type { DangerTap } from './tap.ts'
+import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
+import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
+import {
+  bootstrapPolicy, type Claims, claimsOf, contentXml, encode, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Versions, versionsOf, type Written,
+} from './wire.ts'
+import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
+import type { Envelope, Opened } from './wss/keys.ts'
+import { read } from './wss/open.ts'
+import { ReplayCache } from './wss/replay.ts'
+import { readElement } from './xml/reader.ts'
+
+export interface ServiceOptions<Tx = never> {
+  /** How clients may establish a token, each with whom it trusts. */
+  readonly accept: readonly ServiceBootstrap[]
+  /** Called once for each message, in the order of its sequence; the next one waits until it is consumed (D18). */
+  readonly handle: (message: Message, context: { readonly signal: AbortSignal }) => Promise<Outcome<Tx> | undefined>
+  /** By action; else ReplyTo decides: anonymous = request, none or absent = one-way. */
+  readonly operations?: Readonly<Record<string, { readonly shape: 'one-way' | 'request' }>>
+  /** Alternatives: the RST decides. Replies keep the request's SOAP, WS-Addressing, RM and SC versions. */
+  readonly profile?: Profile | readonly Profile[]
+  /** The service's own address; default: what `listen` answers. */
+  readonly address?: string | URL
+  /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
+  readonly store?: Store<Tx>
+  readonly keyring?: Keyring
+  readonly acceptOffer?: boolean
+  /** Bind a CreateSequence without SecurityTokenReference to the token that signed it; default: refuse it. */
+  readonly bindUnscopedToSigner?: boolean
+  readonly holdReplyMs?: number
+  readonly maxDeliveries?: number
+  readonly timing?: Partial<RmTiming>
+  readonly clock?: Clock
+  readonly random?: RandomSource
+  readonly limits?: Partial<Limits>
+  /** Sees every message and, where it asks, every secret. For recordings only. */
+  readonly dangerTap?: DangerTap
+}
+export interface Service extends AsyncDisposable {
+  /** Bytes in, bytes out: mount it before any body parser, or pass raw bytes. Never rejects for what a peer sent. */
+  handle(request: HttpRequest, wait?: Wait): Promise<HttpResponse>
+  listen(options: ListenOptions): Promise<Listening>
+  sequences(): AsyncIterable<SequenceStatus>
+  on<K extends keyof ServiceEvents>(event: K, listener: (event: ServiceEvents[K]) => void): Disposable
+  close(wait?: Wait): Promise<void>
+}
+
+/** Makes the service and takes up what its store holds: sequences go on where they stood. */
+export async function createService<Tx = never>(options: ServiceOptions<Tx>): Promise<Service> {
+  const service = new ServiceFace(options)
+  await service.start()
+  return service
+}
+
+/** An HTTP request whose answer the engine will choose. */
+interface Waiting { readonly profile: Profile; readonly token: SecurityContextToken; readonly instance: string | undefined; readonly answer: (response: HttpResponse) => void }
+
+class ServiceFace<Tx> implements Service {
+  readonly #options: ServiceOptions<Tx>
+  readonly #profiles: readonly [Profile, ...Profile[]]
+  readonly #limits: Limits
+  readonly #clock: Clock
+  readonly #random: RandomSource
+  readonly #own: OwnKeys
+  readonly #tokens: SctManager
+  readonly #engine: SequenceEngine<Tx>
+  readonly #gate: Gate
+  readonly #events = new Listeners<ServiceEvents>()
+  readonly #waiting = new Map<ExchangeId, Waiting>()
+  readonly #listening = new Set<Listening>()
+  #address: string | undefined
+  #exchanges = 0
+  #tapped = 0
+
+  constructor(options: ServiceOptions<Tx>) {
+    if (options.accept.length === 0) throw new UsageError('ERR_USAGE_ACCEPT', 'a service needs at least one bootstrap to accept')
+    this.#options = options
+    this.#profiles = profilesOf(options.profile)
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#clock = options.clock ?? systemClock
+    this.#random = options.random ?? systemRandom
+    this.#address = options.address === undefined ? undefined : String(options.address)
+    this.#own = { certificates: options.accept.map((each) => each.certificate), privateKeys: options.accept.map((each) => each.key) }
+    const { store, serializer } = sealedStore(options.store, options.keyring, this.#random)
+    const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
+    this.#tokens = new SctManager(shared as ConstructorParameters<typeof SctManager>[0])
+    this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
+    this.#engine = new SequenceEngine<Tx>({
+      ...shared, security: this.#tokens,
+      timing: { ...DEFAULT_TIMING, ...options.timing, ...(options.holdReplyMs !== undefined && { holdReplyMs: options.holdReplyMs }), ...(options.maxDeliveries !== undefined && { maxDeliveries: options.maxDeliveries }) },
+      responder: { acceptOffer: options.acceptOffer ?? true, bindUnscopedToSigner: options.bindUnscopedToSigner ?? false, address: () => this.#address ?? '', shape: (action) => options.operations?.[action]?.shape },
+      transmit: () => Promise.reject(new UsageError('ERR_SERVICE_TRANSMIT', 'a service only answers')),
+      respond: (exchange, answer) => void this.#respond(exchange, answer),
+      deliver: (delivery, signal) => this.#deliver(delivery, signal),
+      observe: (event) => this.#observe(event),
+    })
+  }
+
+  async start(): Promise<void> {
+    await this.#tokens.restore()
+    await this.#engine.restore()
+  }
+
+  on<K extends keyof ServiceEvents>(event: K, listener: (event: ServiceEvents[K]) => void): Disposable { return this.#events.on(event, listener) }
+  sequences(): AsyncIterable<SequenceStatus> { return this.#engine.sequences() }
+
+  async listen(options: ListenOptions): Promise<Listening> {
+    const listening = await listen((request, wait) => this.handle(request, wait), options, this.#limits)
+    this.#address ??= listening.url
+    this.#listening.add(listening)
+    return listening
+  }
+
+  async close(_wait: Wait = {}): Promise<void> {
+    await Promise.all([...this.#listening].map((each) => each.close()))
+    await this.#engine[Symbol.asyncDispose]()
+    await this.#tokens[Symbol.asyncDispose]()
+  }
+  [Symbol.asyncDispose](): Promise<void> { return this.close() }
+
+  // ---- one HTTP request ----
+
+  async handle(request: HttpRequest, wait: Wait = {}): Promise<HttpResponse> {
+    const exchange = ++this.#tapped
+    try {
+      const media = soapMediaType(headerValue(request.headers, 'content-type'))
+      if (request.method !== 'POST') return plain(405, { allow: 'POST' })
+      if (media === undefined) return plain(415)
+      const bytes = await readBody(request.body, this.#limits.messageBytes)
+      this.#tap(exchange, request, bytes)
+      const response = await this.#answer(bytes, request, media, wait)
+      this.#options.dangerTap?.message({ exchange, direction: 'response', at: this.#clock.now(), http: { status: response.status, headers: response.headers }, body: response.body })
+      return response
+    } catch (error) {
+      if (error instanceof HttpRefused) return plain(error.status)
+      this.#events.emit('error', { error: error instanceof Error ? error : new Error(String(error)) })
+      return plain(500)
+    }
+  }
+
+  #tap(exchange: number, request: HttpRequest, body: Uint8Array): void {
+    if (this.#options.dangerTap === undefined) return
+    const headers = Object.fromEntries(['content-type', 'soapaction'].flatMap((name) => {
+      const value = headerValue(request.headers, name)
+      return value === undefined ? [] : [[name, value]]
+    }))
+    this.#options.dangerTap.message({ exchange, direction: 'request', at: this.#clock.now(), http: { method: request.method, path: request.url, headers }, body })
+  }
+
+  async #answer(bytes: Uint8Array, request: HttpRequest, media: { readonly soap: '1.1' | '1.2'; readonly action?: string }, wait: Wait): Promise<HttpResponse> {
+    const soap = media.soap === '1.1' ? SOAP11 : SOAP12
+    let envelope: Envelope
+    try {
+      envelope = read(bytes, this.#limits)
+      if (envelope.soap !== soap) throw new PeerViolation('ERR_HTTP_MEDIA', 'the media type names another SOAP version', FAULTS.versionMismatch)
+    } catch (error) {
+      return this.#refuse(error, { versions: { soap } }, 400)
+    }
+    const claims = claimsOf(envelope)
+    try {
+      const named = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
+      // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
+      if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.invalidAddressingHeader)
+      const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
+      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, wait)
+      return await this.#session(envelope, claims, trust?.kind === 'cancel', wait)
+    } catch (error) {
+      return this.#refuse(error, claims, 500)
+    }
+  }
+
+  // ---- RST/SCT and RST/SCT/Renew ----
+
+  async #bootstrap(envelope: Envelope, claims: Claims, wait: Wait): Promise<HttpResponse> {
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'bootstrap')
+    mustUnderstand(opened)
+    const addressing = readCovered(opened)
+    const { principal, bootstrap } = await this.#authenticate(opened, wait)
+    const [element] = opened.envelope.body.elements()
+    if (element === undefined) throw new PeerViolation('ERR_TRUST_REQUEST', 'the Body is empty', FAULTS.invalidRequest)
+    const profile = { ...chosen, ...names(claims.versions) }
+    const [endorser] = opened.endorsers.filter((each) => each.kind === 'context')
+    const signer = endorser?.kind === 'context' ? { identifier: endorser.identifier, instance: endorser.instance } : undefined
+    const answered = await this.#ask(opened, { request: readTokenRequest(element), principal, suite: profile.suite, ...(signer !== undefined && { signer }) }, addressing.messageId)
+    if (opened.signer?.kind !== 'certificate') throw new SecurityFailure('ERR_WSS_SIGNER', 'the request is not signed with a certificate', FAULTS.failedCheck)
+    const versions = versionsOf(profile)
+    const action = trustAction(answered.response.sc, answered.response.kind, 'response')
+    const headers = writeAddressing({ action, messageId: urnUuid(this.#random), ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, versions.addressing, versions.soap)
+    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, 'sct')] }
+    const { xml } = protectBootstrap(message, { certificate: bootstrap.certificate, key: bootstrap.key, peerCertificate: opened.signer.certificate }, { profile, now: this.#clock.now(), random: this.#random })
+    for (const { instance, secret } of answered.token.instances) this.#options.dangerTap?.secret?.({ identifier: answered.token.id, instance, secret })
+    return reply(200, { xml, action, soap: versions.soap })
+  }
+
+  /** The first alternative whose algorithms the message keeps to. */
+  async #openUnderAny(envelope: Envelope, kind: 'bootstrap' | 'session', how: 'live' | 'remembered' = 'live'): Promise<{ readonly opened: Opened; readonly profile: Profile }> {
+    let refused: unknown
+    for (const profile of this.#profiles) {
+      try {
+        const policy = kind === 'bootstrap' ? bootstrapPolicy({ profile, limits: this.#limits }) : sessionPolicy({ profile, limits: this.#limits })
+        return { opened: await this.#gate.open(envelope, this.#own, policy, how), profile }
+      } catch (error) {
+        if (!(error instanceof SecurityFailure) || error.fault !== FAULTS.unsupportedAlgorithm) throw error
+        refused ??= error
+      }
+    }
+    throw refused
+  }
+
+  async #authenticate(opened: Opened, wait: Wait): Promise<{ readonly principal: Principal; readonly bootstrap: ServiceBootstrap }> {
+    let refused: unknown
+    for (const bootstrap of this.#options.accept) {
+      try {
+        return { principal: await authenticate(opened, { trust: bootstrap.trust, now: this.#clock.now(), ...(wait.signal !== undefined && { signal: wait.signal }) }), bootstrap }
+      } catch (error) {
+        if (!(error instanceof SecurityFailure)) throw error
+        refused ??= error
+      }
+    }
+    throw refused
+  }
+
+  #ask(opened: Opened, ask: Pick<TokenAsk, 'request' | 'principal' | 'suite' | 'signer'>, messageId: string | undefined): Promise<Answered> {
+    const value = opened.signatureValues[0] ?? NO_BODY
+    const until = (opened.timestamp?.expires ?? this.#clock.now()) + REPLAY_MARGIN_MS
+    return this.#tokens.answer({ ...ask, peer: this.#address ?? '', replay: { key: digest('sha256', value).toString('hex'), until }, ...(messageId !== undefined && { messageId }) })
+  }
+
+  // ---- everything under a token ----
+
+  async #session(envelope: Envelope, claims: Claims, isCancel: boolean, wait: Wait): Promise<HttpResponse> {
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'session', isCancel ? 'remembered' : 'live')
+    const profile = { ...chosen, ...names(claims.versions) }
+    const { signer } = opened
+    if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
+    if (isCancel) return this.#cancel(opened, signer, profile)
+    const token = await this.#tokens.get(signer.identifier as TokenId)
+    if (token === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
+    // K5: the suite was agreed on with the token.
+    if (token.suite !== profile.suite) throw new SecurityFailure('ERR_WSS_SUITE', 'the context was issued for another algorithm suite', FAULTS.unsupportedAlgorithm)
+    try {
+      const { received } = await this.#gate.receive(opened)
+      const exchange = `x${++this.#exchanges}`
+      const { promise, resolve } = Promise.withResolvers<HttpResponse>()
+      this.#waiting.set(exchange, { profile, token, instance: signer.instance, answer: resolve })
+      try {
+        await this.#engine.receive(received, { kind: 'exchange', exchange })
+        return await promise
+      } finally {
+        this.#waiting.delete(exchange)
+      }
+    } catch (error) {
+      if (!(error instanceof PeerViolation)) throw error
+      this.#events.emit('security', { code: error.code, detail: error.message })
+      wait.signal?.throwIfAborted()
+      return this.#protectedFault(error.fault, claims.messageId, profile, token, signer.instance)
+    }
+  }
+
+  async #cancel(opened: Opened, signer: { readonly identifier: string; readonly instance: string | undefined }, profile: Profile): Promise<HttpResponse> {
+    mustUnderstand(opened)
+    const addressing = readCovered(opened)
+    const known = await this.#tokens.remembered(signer.identifier as TokenId)
+    const [element] = opened.envelope.body.elements()
+    if (known === undefined || element === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
+    const { response, token } = await this.#ask(opened, { request: readTokenRequest(element), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
+    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, 'sct')], declarations: {} }
+    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance)))
+  }
+
+  #respond(exchange: ExchangeId, answer: Outbound | 'accepted'): void {
+    const waiting = this.#waiting.get(exchange)
+    if (waiting === undefined) return
+    if (answer === 'accepted') {
+      waiting.answer(plain(202))
+      return
+    }
+    const { profile, token, instance } = waiting
+    // Peers Metro, CXF, Sandesha2: RM and application faults come with 500 or 200; what says fault is the Body.
+    const status = answer.body.kind === 'fault' || (answer.body.kind === 'application' && answer.body.content.isFault === true) ? 500 : 200
+    try {
+      waiting.answer(reply(status, encode(answer, token, this.#writing(profile, token, instance))))
+    } catch (error) {
+      this.#events.emit('error', { error: error instanceof Error ? error : new Error(String(error)) })
+      waiting.answer(plain(500))
+    }
+  }
+
+  #protectedFault(fault: FaultRow, relatesTo: string | undefined, profile: Profile, token: SecurityContextToken, instance: string | undefined): HttpResponse {
+    const versions = versionsOf(profile)
+    const parts = writeFault({ row: fault }, versions)
+    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, this.#writing(profile, token, instance)))
+  }
+
+  /** Answers are written with the instance that the question was written with: the one that the peer certainly has (D23). */
+  #writing(profile: Profile, token: SecurityContextToken, instance: string | undefined): Parameters<typeof encode>[2] {
+    const found = token.instances.find((each) => each.instance === instance) ?? this.#tokens.writing(token)
+    return { profile, role: 'recipient', instance: found, now: this.#clock.now(), random: this.#random, limits: this.#limits }
+  }
+
+  /** What was refused: the fault that its error names, without protection, or none at all. One face for all cryptographic failures. */
+  #refuse(error: unknown, claims: Claims, status: number): HttpResponse {
+    if (!(error instanceof SecurityFailure || error instanceof PeerViolation || error instanceof XmlError)) throw error
+    this.#events.emit('security', { code: error.code, detail: error.message })
+    const fault = error instanceof XmlError ? FAULTS.malformed : error.fault
+    const versions: Versions = { addressing: WSA10, rm: RM11, sc: SC13, ...claims.versions }
+    return reply(status, encodeRefusal(fault, versions, claims.messageId))
+  }
+
+  // ---- the handler ----
+
+  async #deliver(delivery: Delivery & { readonly tokenId: TokenId }, signal: AbortSignal): Promise<DeliveryOutcome<Tx> | undefined> {
+    const { content, soap, shape } = delivery.received
+    try {
+      const outcome = await this.#options.handle(messageOf(delivery, delivery.tokenId), { signal })
+      const work = outcome?.commit
+      if (shape === 'one-way') return work === undefined ? undefined : { work }
+      const given = outcome?.reply
+      const answer: Content = {
+        action: given?.action ?? `${content.action}Response`, messageId: urnUuid(this.#random), relatesTo: content.messageId,
+        body: given === undefined ? '' : contentXml(given.body, this.#limits), headers: (given?.headers ?? []).map((header) => contentXml(header, this.#limits)),
+      }
+      return { reply: answer, ...(work !== undefined && { work }) }
+    } catch (error) {
+      if (!(error instanceof ApplicationFault)) throw error
+      const detail = error.detail === undefined ? [] : [readElement(error.detail, this.#limits)]
+      const body = writeApplicationFault(soap === '1.1' ? SOAP11 : SOAP12, { code: error.code, subcode: error.subcode, reason: error.reason, detail })
+      return { reply: { action: WSA10.faultAction, messageId: urnUuid(this.#random), relatesTo: content.messageId, body, headers: [], isFault: true } }
+    }
+  }
+
+  #observe(event: { readonly kind: string; readonly code?: string; readonly error?: unknown }): void {
+    if (event.kind === 'security') this.#events.emit('security', { code: event.code ?? 'ERR_RM_SCOPE' })
+    if (event.kind === 'error' && event.error instanceof Error) this.#events.emit('error', { error: event.error })
+  }
+}
+
+/** A replay of a request for a token is known as one for as long as its Timestamp could pass, and the skew of clocks. */
+const REPLAY_MARGIN_MS = 120_000
+
+function profilesOf(given: Profile | readonly Profile[] | undefined): readonly [Profile, ...Profile[]] {
+  const list: readonly Profile[] = given === undefined ? [DEFAULT_PROFILE] : 'soap' in given ? [given] : given
+  const [first, ...rest] = list
+  if (first === undefined) throw new UsageError('ERR_USAGE_PROFILE', 'a service needs at least one profile')
+  return [first, ...rest]
+}
+
+/** The names of the versions of a request, for the profile that its answer is written in. */
+const names = (versions: Claims['versions']): Partial<Pick<Profile, 'soap' | 'addressing' | 'rm' | 'sc'>> => ({
+  soap: versions.soap.name,
+  ...(versions.addressing !== undefined && { addressing: versions.addressing.name }),
+  ...(versions.rm !== undefined && { rm: versions.rm.name }),
+  ...(versions.sc !== undefined && { sc: versions.sc.name }),
+})
+
+const plain = (status: number, headers: Readonly<Record<string, string>> = {}): HttpResponse => ({ status, headers, body: NO_BODY })
+const reply = (status: number, written: Written): HttpResponse => ({ status, headers: soapHeaders(written.soap.name, written.action), body: Buffer.from(written.xml, 'utf8') })

@@ -1,0 +1,260 @@
+/**
+ * Where words become messages and messages words: Outbound -> protected envelope; Opened -> Received. The one place where soap, wss, rm and
+ * sct meet. Nothing reaches a machine but what `decode` read from an Opened (D4); nothing leaves but what was protected here.
+ *
+ * @module
+ */
+import type { RandomSource } from './crypto/random.ts'
+import { FAULTS, type FaultRow, PeerViolation, SecurityFailure, UsageError } from './errors.ts'
+import type { Limits } from './options.ts'
+import type { Profile } from './profiles/profile.ts'
+import type { Content, Outbound, OutboundBody, Received, ReceivedBody, ReceivedFault } from './rm/turn.ts'
+import type { Principal, SecurityContextToken, TokenId, TokenInstance } from './sct/token.ts'
+import { type Addressing, readAddressing, UNDERSTOOD_ADDRESSING, writeAddressing } from './soap/addressing.ts'
+import { faultDeclarations, faultOf, headersForUs, type MessageParts, readFault, requireUnderstood, writeEnvelope, writeFault } from './soap/envelope.ts'
+import { type Reliable, readReliable, type ScopeReference, UNDERSTOOD_RELIABLE, writeReliable } from './soap/reliable.ts'
+import { HMAC_SHA1, HMAC_SHA256, RSA_OAEP, RSA_OAEP_MGF1P, RSA_SHA1, RSA_SHA256, SHA1, SUITES } from './spec/algorithms.ts'
+import {
+  ADDRESSING_VERSIONS, type AddressingVersion, NS, RM10, RM11, RM_VERSIONS, type RmVersion, SC05, SC13, SC_VERSIONS, type ScVersion, SOAP11, SOAP12, type SoapVersion, TRUST_VERSIONS, WSA04, WSA10,
+} from './spec/versions.ts'
+import type { Envelope, Level, Opened, Policy } from './wss/keys.ts'
+import { protect } from './wss/protect.ts'
+import { canonicalize } from './xml/canonical.ts'
+import { readElement } from './xml/reader.ts'
+import { Element, type Scope } from './xml/tree.ts'
+import { writeNodes } from './xml/writer.ts'
+
+/** The rows that a conversation is written in. */
+export interface Versions { readonly soap: SoapVersion; readonly addressing: AddressingVersion; readonly rm: RmVersion; readonly sc: ScVersion }
+export const versionsOf = (profile: Profile): Versions => ({
+  soap: profile.soap === '1.1' ? SOAP11 : SOAP12,
+  addressing: profile.addressing === '200408' ? WSA04 : WSA10,
+  rm: profile.rm === '1.0' ? RM10 : RM11,
+  sc: profile.sc === '200502' ? SC05 : SC13,
+})
+
+export interface Written { readonly xml: string; readonly action: string; readonly soap: SoapVersion }
+
+// ---- out ----
+
+export interface EncodeOptions {
+  readonly profile: Profile
+  readonly role: 'initiator' | 'recipient'
+  /** The instance to write with. */
+  readonly instance: TokenInstance
+  readonly now: number
+  readonly random: RandomSource
+  readonly limits: Limits
+}
+
+/** Bodies of the protocol's own messages: encrypted where the profile says so (D23). */
+const isApplication = (body: OutboundBody): boolean => body.kind === 'application'
+/** WS-Addressing 1.0 §3.4: what wants an answer says where to; ours come on the back-channel. */
+const WANTS_REPLY: ReadonlySet<OutboundBody['kind']> = new Set(['create-sequence', 'close-sequence', 'terminate-sequence'])
+
+/** One message of a sequence, protected by its token with the keys of now (D4: secure late). */
+export function encode(outbound: Outbound, token: SecurityContextToken, options: EncodeOptions): Written {
+  const { profile, role, limits } = options
+  const versions = versionsOf(profile)
+  const { body } = outbound
+  const fault = body.kind === 'application' && body.content.isFault === true ? readElement(body.content.body, limits) : undefined
+  const applicationHeaders = body.kind === 'application' ? body.content.headers.map((header) => readElement(header, limits)) : []
+  const parts = writeReliable(outbound, { ...versions, scope: { identifier: token.id, str: profile.str }, applicationHeaders })
+  const wantsReply = WANTS_REPLY.has(body.kind) || (body.kind === 'application' && body.shape === 'request')
+  const addressing = writeAddressing({
+    action: parts.action,
+    ...(outbound.to.kind === 'endpoint' && { to: outbound.to.url }),
+    ...(outbound.messageId !== undefined && { messageId: outbound.messageId }),
+    ...(outbound.relatesTo !== undefined && { relatesTo: outbound.relatesTo }),
+    ...(wantsReply && { replyTo: 'anonymous' as const }),
+  }, versions.addressing, versions.soap)
+  const message = {
+    soap: versions.soap, headers: [...addressing, ...parts.headers], body: fault === undefined ? parts.body : [fault],
+    declarations: fault === undefined ? parts.declarations : { ...parts.declarations, ...faultDeclarations(fault) },
+    encryptBody: isApplication(body) || profile.encryptLifecycle,
+  }
+  return { xml: protectWith(message, token, { ...options, role }), action: parts.action, soap: versions.soap }
+}
+
+/** A message about a token, under that token: Cancel and its answer. WS-SC 1.3 §6: the Body is signed; D23: in clear. */
+export function encodeUnderToken(parts: MessageParts, addressed: { readonly to?: string; readonly messageId?: string; readonly relatesTo?: string }, token: SecurityContextToken, options: EncodeOptions): Written {
+  const versions = versionsOf(options.profile)
+  const addressing = writeAddressing({ action: parts.action, ...addressed, ...(addressed.messageId !== undefined && { replyTo: 'anonymous' as const }) }, versions.addressing, versions.soap)
+  const message = { soap: versions.soap, headers: [...addressing, ...parts.headers], body: parts.body, declarations: parts.declarations, encryptBody: false }
+  return { xml: protectWith(message, token, options), action: parts.action, soap: versions.soap }
+}
+
+function protectWith(message: Parameters<typeof protect>[0], token: SecurityContextToken, options: EncodeOptions): string {
+  const { instance, secret } = options.instance
+  return protect(message, { identifier: token.id, instance, secret, sc: token.sc }, options).xml
+}
+
+/** A fault without protection: for what was refused before there was a key to answer with. It says nothing that the sender did not know. */
+export function encodeRefusal(fault: FaultRow, versions: Versions, relatesTo?: string): Written {
+  const parts = writeFault({ row: fault }, versions)
+  const addressing = writeAddressing({ action: parts.action, ...(relatesTo !== undefined && { relatesTo }) }, versions.addressing, versions.soap)
+  const body = parts.body.filter((each) => each instanceof Element)
+  return { xml: writeEnvelope(versions.soap, { headers: [...addressing, ...parts.headers], declarations: parts.declarations, body }), action: parts.action, soap: versions.soap }
+}
+
+// ---- in ----
+
+export interface PolicyOptions { readonly profile: Profile; readonly limits: Limits; readonly level?: Level; readonly encryptBody?: boolean }
+/** The policy for messages under a security context: the algorithms of its suite and no others (K5: the suite stands with the token). */
+export const sessionPolicy = ({ profile, limits, level = 'headers', encryptBody = false }: PolicyOptions): Policy =>
+  ({ level, algorithms: algorithmsOf(profile), encryptBody, signer: 'context', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits })
+/** The policy for the messages that establish or renew a context. WS-SC 1.3 §3: the entropies in them are encrypted. */
+export const bootstrapPolicy = ({ profile, limits, level = 'headers', encryptBody = true }: PolicyOptions): Policy =>
+  ({ level, algorithms: algorithmsOf(profile), encryptBody, signer: 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits })
+/** A minute ahead, five minutes of life: what the Java stacks hold to. */
+const SKEW_MS = 60_000
+const LIFE_MS = 300_000
+
+function algorithmsOf(profile: Profile): ReadonlySet<string> {
+  const suite = SUITES.get(profile.suite)
+  if (suite === undefined) throw new UsageError('ERR_USAGE_SUITE', `no algorithm suite ${profile.suite}`)
+  const hmac = profile.hmac === 'hmac-sha1' ? HMAC_SHA1 : HMAC_SHA256
+  const rsa = profile.rsa === 'rsa-sha1' ? RSA_SHA1 : RSA_SHA256
+  const rows = [suite.digest, suite.cipher, suite.keyWrap, hmac, rsa, RSA_OAEP_MGF1P, RSA_OAEP]
+  if (profile.accept.sha1) rows.push(SHA1, HMAC_SHA1, RSA_SHA1)
+  return new Set(rows.map((row) => row.uri))
+}
+
+/** What a message says of itself before anything is believed: enough to choose the policy and to write a refusal. */
+export interface Claims { readonly action?: string; readonly messageId?: string; readonly versions: Partial<Versions> & { readonly soap: SoapVersion } }
+export function claimsOf(envelope: Envelope): Claims {
+  const rm = [...(envelope.header?.elements() ?? []), ...envelope.body.elements()].map((each) => RM_VERSIONS.get(each.ns)).find((row) => row !== undefined)
+  const sc = envelope.security?.elements().map((each) => SC_VERSIONS.get(each.ns)).find((row) => row !== undefined)
+  const addressing = quietly(() => readAddressing(envelope))
+  return {
+    ...(addressing !== undefined && { action: addressing.action, ...(addressing.messageId !== undefined && { messageId: addressing.messageId }) }),
+    versions: { soap: envelope.soap, ...(addressing !== undefined && { addressing: addressing.version }), ...(rm !== undefined && { rm }), ...(sc !== undefined && { sc }) },
+  }
+}
+const quietly = <T>(read: () => T): T | undefined => {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof PeerViolation) return undefined
+    throw error
+  }
+}
+
+/** The fault in an answer without protection, as a hint; undefined when it is no fault. */
+export function hintedFault(envelope: Envelope): ReceivedFault | undefined {
+  const fault = faultOf(envelope.body)
+  return fault === undefined ? undefined : readFault(fault, envelope.header?.elements() ?? [])
+}
+
+/** The addressing of an opened message, every property of it covered. */
+export function readCovered(opened: Opened): Addressing {
+  const addressing = readAddressing(opened.envelope)
+  if (addressing === undefined) throw new PeerViolation('ERR_WSA_MISSING', 'the message has no addressing headers', FAULTS.messageAddressingHeaderRequired)
+  mustBeCovered(opened, addressing.elements)
+  return addressing
+}
+
+/** Headers that are understood, in every version. */
+const UNDERSTOOD: ReadonlySet<string> = new Set([...UNDERSTOOD_ADDRESSING, ...UNDERSTOOD_RELIABLE, `{${NS.wsse}}Security`])
+export const mustUnderstand = (opened: Opened): void => requireUnderstood(opened.envelope, UNDERSTOOD)
+
+/**
+ * The words of a message under a security context: the only maker of Received.
+ *
+ * @throws {PeerViolation | SecurityFailure} what the words are not allowed to be
+ */
+export function decode(opened: Opened, from: { readonly principal: Principal; readonly seenBefore: boolean }): Received {
+  const { signer, envelope } = opened
+  if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
+  mustUnderstand(opened)
+  const addressing = readCovered(opened)
+  const reliable = readReliable(envelope, { addressing: addressing.version, detailLimit: DETAIL_LIMIT })
+  // D9: every element that names a sequence is believed only when the token covers it.
+  mustBeCovered(opened, [...reliable.elements, envelope.body])
+  return {
+    tokenId: signer.identifier as TokenId, principal: from.principal, seenBefore: from.seenBefore,
+    soap: envelope.soap.name, addressing: addressing.version.name, rm: reliable.rm?.name, action: addressing.action, replyTo: addressing.replyTo,
+    ...(addressing.to !== undefined && { to: addressing.to }),
+    ...(addressing.messageId !== undefined && { messageId: addressing.messageId }),
+    ...(addressing.relatesTo !== undefined && { relatesTo: addressing.relatesTo }),
+    covered: opened.level === 'transport' ? [] : [...opened.covered].map((element) => element.qname),
+    ...(reliable.sequence !== undefined && { sequence: { id: reliable.sequence.id, number: reliable.sequence.number, last: reliable.sequence.last } }),
+    acknowledgements: reliable.acknowledgements.map(({ element: _, ...words }) => words),
+    ackRequested: reliable.ackRequested.map((each) => each.id),
+    body: bodyWords(opened, signer.identifier, addressing, reliable),
+  } as unknown as Received
+}
+
+const DETAIL_LIMIT = 65_536
+
+function bodyWords(opened: Opened, identifier: string, addressing: Addressing, reliable: Reliable): ReceivedBody {
+  const { body } = reliable
+  switch (body.kind) {
+    case 'create-sequence': {
+      const { str, ...words } = body
+      return { ...words, usesSequenceStr: reliable.usesSequenceStr, scope: str === undefined ? 'absent' : namesSigner(opened.envelope, str, identifier) ? 'bound' : 'other' }
+    }
+    case 'make-connection': throw new PeerViolation('ERR_MC', 'MakeConnection is not offered here', FAULTS.actionNotSupported)
+    case 'application': return { kind: 'application', content: contentOf(opened, addressing, body.element) }
+    case 'fault': return { kind: 'fault', fault: body.fault }
+    case 'empty':
+      // An application message with an empty Body is one that has a Sequence header and an action of its own.
+      return reliable.sequence !== undefined && !RM_VERSIONS.has(addressing.action.slice(0, addressing.action.lastIndexOf('/')))
+        ? { kind: 'application', content: contentOf(opened, addressing, undefined) } : body
+    default: return body
+  }
+}
+
+/** WS-RM 1.1 §6.1: the reference must name the token that signed this very message, whichever way it names it. */
+function namesSigner(envelope: Envelope, str: ScopeReference, identifier: string): boolean {
+  if (str.form === 'unattached') return str.uri === identifier
+  if (str.form !== 'attached') return false
+  const element = envelope.ids.get(str.uri.slice(1))
+  return element !== undefined && element.parent === envelope.security && element.local === 'SecurityContextToken' && SC_VERSIONS.has(element.ns)
+    && element.first(element.ns, 'Identifier')?.text.trim() === identifier
+}
+
+const RESERVED: ReadonlySet<string> = new Set([...ADDRESSING_VERSIONS.keys(), ...RM_VERSIONS.keys(), ...TRUST_VERSIONS.keys(), ...SC_VERSIONS.keys(), NS.wsse, NS.wsse11, NS.wsmc])
+function contentOf(opened: Opened, addressing: Addressing, element: Element | undefined): Content {
+  const headers = headersForUs(opened.envelope).filter((header) => !RESERVED.has(header.ns) && (opened.level === 'transport' || opened.covered.has(header)))
+  return {
+    action: addressing.action, messageId: addressing.messageId ?? '', ...(addressing.relatesTo !== undefined && { relatesTo: addressing.relatesTo }),
+    body: element === undefined ? '' : standalone(element), headers: headers.map(standalone),
+  }
+}
+
+function mustBeCovered(opened: Opened, elements: readonly Element[]): void {
+  // The transport profile: TLS covers what the Timestamp's signature came with (D9).
+  if (opened.level === 'transport') return
+  if (!elements.every((element) => opened.covered.has(element))) throw new SecurityFailure('ERR_WSS_COVERAGE', 'a part that is acted on is not covered by the signature', FAULTS.failedCheck)
+}
+
+// ---- content ----
+
+/** The caller's XML, read strictly and written so that it stands alone; every declaration of his is kept. */
+export function contentXml(xml: string | Uint8Array, limits: Limits): string { return writeNodes([readElement(xml, limits)]) }
+
+/**
+ * A part of a message as a document of its own: canonical, with the namespaces that its names use, and those that its content may use
+ * (QNames in text and attribute values, which canonical form alone would leave unbound).
+ */
+export function standalone(element: Element): string {
+  const prefixes = new Set<string>()
+  for (let scope: Scope | undefined = element.scope; scope !== undefined; scope = scope.outer) if (scope.prefix !== '') prefixes.add(scope.prefix)
+  const used = new Set<string>()
+  collectPrefixes(element, prefixes, used)
+  return canonicalize(element, { inclusivePrefixes: [...used] })
+}
+function collectPrefixes(element: Element, known: ReadonlySet<string>, used: Set<string>): void {
+  const look = (text: string): void => {
+    const colon = text.indexOf(':')
+    if (colon < 0) return
+    const prefix = text.slice(0, colon).trim()
+    if (known.has(prefix)) used.add(prefix)
+  }
+  for (const attribute of element.attributes) look(attribute.value)
+  for (const child of element.children) {
+    if (child instanceof Element) collectPrefixes(child, known, used)
+    else look(child.value)
+  }
+}
