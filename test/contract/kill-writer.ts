@@ -3,12 +3,17 @@ import { writeSync } from 'node:fs'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
 import { storeKey } from '../../src/store/store.ts'
 
-const [path = '', round = ''] = process.argv.slice(2)
+const [path = '', round = '', early] = process.argv.slice(2)
 const store = await openSqliteStore(path)
 async function write(writer: number): Promise<never> {
   for (let number = 1; ; number++) {
     const value = Buffer.from(`${writer}/${number}`.padEnd(300, '.'))
     const id = `${round}:${writer}`
+    // The planted defect: acknowledge what is only in memory.
+    if (early === 'early') {
+      writeSync(1, `${id}:${number}\n`)
+      continue
+    }
     const [result] = await store.commit([{
       expect: [{ head: storeKey('head', id), revision: number === 1 ? 'absent' : number - 1 }],
       writes: [{ put: storeKey('head', id), value }, { put: storeKey('msg', id, number), value }],

@@ -12,3 +12,7 @@ test.each([1, 37, 400])('a process killed after %i acknowledgements has lost non
   const { acknowledged } = await killRound(join(folder, 'killed.db'), after, after)
   expect(acknowledged).toBeGreaterThanOrEqual(after)
 })
+
+test('a process that acknowledges before it commits is caught', async () => {
+  await expect(killRound(join(folder, 'early.db'), 0, 10, 'early')).rejects.toThrow(/0:0:1/)
+})

@@ -8,8 +8,8 @@ import { storeKey } from '../../src/store/store.ts'
 
 const WRITER = fileURLToPath(new URL('kill-writer.ts', import.meta.url))
 
-export async function killRound(path: string, round: number, after: number): Promise<{ readonly acknowledged: number; readonly kept: number }> {
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WRITER, path, String(round)], { stdio: ['ignore', 'pipe', 'pipe'] })
+export async function killRound(path: string, round: number, after: number, defect = ''): Promise<{ readonly acknowledged: number; readonly kept: number }> {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', WRITER, path, String(round), defect], { stdio: ['ignore', 'pipe', 'pipe'] })
   let out = ''
   let err = ''
   let lines = 0
