@@ -37,7 +37,7 @@ export class TokenInstance {
   toJSON(): unknown { return { instance: this.instance, created: this.created, expires: this.expires, secret: '[secret]' } }
   static {
     // What util.inspect prints. Defined here since declarations made file by file have no place for a computed name.
-    Object.defineProperty(this.prototype, inspect.custom, { value(this: TokenInstance): unknown { return this.toJSON() } })
+    Object.defineProperty(TokenInstance.prototype, inspect.custom, { value(this: TokenInstance): unknown { return this.toJSON() } })
   }
 }
 
