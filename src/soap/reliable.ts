@@ -262,7 +262,7 @@ export function parseUnsigned(text: string): bigint | undefined {
 
 /** A hundred years: what is longer is as long. */
 const LONGEST_MS = 100 * 365 * 86_400_000
-const DURATION = /^P(?:([0-9]{1,9})Y)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)S)?)?$/
+const DURATION = /^P(?:([0-9]{1,12})Y)?(?:([0-9]{1,12})M)?(?:([0-9]{1,12})D)?(?:T(?:([0-9]{1,12})H)?(?:([0-9]{1,12})M)?(?:([0-9]{1,12}(?:\.[0-9]{1,9})?)S)?)?$/
 const UNITS_MS = [365 * 86_400_000, 30 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1_000] as const
 /** xs:duration in milliseconds; undefined when it is none, or negative. A year counts 365 days, a month 30. */
 export function readDuration(text: string): number | undefined {
