@@ -6,7 +6,7 @@
  */
 import type { Principal, TokenId } from '../sct/token.ts'
 import type { FaultRow } from '../errors.ts'
-import type { Write } from '../store/store.ts'
+import { storeKey, type Write } from '../store/store.ts'
 
 /** wsrm:Identifier: any string up to 1,024 characters, compared by code point. */
 export type SequenceId = string
@@ -155,3 +155,16 @@ export type Settlement =
   | { readonly kind: 'replied'; readonly number: number; readonly content: Content }
   | { readonly kind: 'failed'; readonly number: number; readonly error: Error }
   | { readonly kind: 'state'; readonly state: string }
+  | { readonly kind: 'retransmitted'; readonly number: number; readonly tries: number }
+  /** Something that a person should hear of: a peer that breaks a rule, a message that was dropped. */
+  | { readonly kind: 'alarm'; readonly error: Error }
+
+export const emptyTurn = (): Turn => ({ persist: [], transmit: [], deliver: [], settle: [] })
+
+/** Where a lane keeps what: its head, what it sends, what it received and has not handed over. */
+export const headKey = (lane: LaneId): string => storeKey('lane', lane)
+export const sentKey = (lane: LaneId, number: number): string => storeKey('msg', lane, 'sent', number)
+export const receivedKey = (lane: LaneId, number: number): string => storeKey('msg', lane, 'received', number)
+/** Rows hold JSON: the machines write words, the engine seals them. */
+export const encodeRow = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
+export const decodeRow = <T>(value: Uint8Array): T => JSON.parse(new TextDecoder().decode(value)) as T

@@ -1,0 +1,621 @@
+/**
+ * RM Source: numbers messages, keeps them until acknowledged (a request: until its reply came), asks again when time passes,
+ * closes and terminates. Knows no clock, no store and no XML: it is told what happened and when, and answers with a turn.
+ *
+ * @module
+ */
+import { DeliveryFailed, ReplyLost, SoapFault, UsageError } from '../errors.ts'
+import type { RmVersion } from '../spec/versions.ts'
+import type { TokenId } from '../sct/token.ts'
+import { NumberSet } from './ranges.ts'
+import { backoff, type RmTiming } from './timing.ts'
+import {
+  type Content, decodeRow, type Destination as Place, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type OutboundBody,
+  type ReceivedFault, sentKey, type SequenceId, type Span, type Turn,
+} from './turn.ts'
+
+export type SourceState = 'creating' | 'open' | 'full' | 'draining' | 'closing' | 'closed' | 'terminating' | 'ended'
+export type SourceEvent =
+  | { readonly kind: 'submit'; readonly content: Content; readonly shape: Shape; readonly key: string; readonly digest: string
+      /** A reply: the number of the request, and the back-channel that waits for it, if one does. */
+      readonly answers?: number; readonly exchange?: ExchangeId | undefined }
+  | { readonly kind: 'created'; readonly sequence: SequenceId | undefined; readonly expiresMs?: number | undefined }
+  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'acknowledged'; readonly spans: readonly Span[]; readonly nacks: readonly number[]; readonly final: boolean
+      /** The number of the message in whose answer this came, when the answer had nothing more to say. */
+      readonly answering?: number | undefined }
+  | { readonly kind: 'replied'; readonly number: number; readonly reply: StoredReply }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'terminated'; readonly by: 'answer' | 'peer' }
+  | { readonly kind: 'fault'; readonly name: string }
+  | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
+  | { readonly kind: 'polled'; readonly exchange: ExchangeId; readonly answers?: number }
+  | { readonly kind: 'time' }
+export type SourceEventKind = SourceEvent['kind']
+export type Shape = 'one-way' | 'request' | 'reply'
+export type StoredReply = { readonly content: Content } | { readonly fault: ReceivedFault }
+/** Which of our messages a hint is about. */
+export interface About { readonly kind: OutboundBody['kind']; readonly number?: number | undefined }
+
+/** What each event may lead to. A pair that is not here is refused; a step that is not here is a defect and stops the lane. */
+export const SOURCE_TABLE: SourceTable = {
+  creating: { submit: ['creating'], created: ['open', 'draining', 'closing', 'terminating'], refused: ['ended'], close: ['creating'], fault: ['creating'], hint: ['creating'], time: ['creating', 'ended'] },
+  open: {
+    submit: ['open', 'full'], created: ['open'], refused: ['open'], acknowledged: ['open', 'closed', 'terminating'], replied: ['open'], close: ['draining', 'closing', 'terminating'], closed: ['open'],
+    terminated: ['open', 'ended'], fault: ['open', 'full', 'closed', 'terminating', 'ended'], hint: ['open'], polled: ['open'], time: ['open', 'ended'],
+  },
+  full: {
+    created: ['full'], refused: ['full'], acknowledged: ['full', 'closed', 'terminating'], replied: ['full'], close: ['draining', 'closing', 'terminating'], closed: ['full'],
+    terminated: ['full', 'ended'], fault: ['full', 'closed', 'terminating', 'ended'], hint: ['full'], polled: ['full'], time: ['full', 'ended'],
+  },
+  draining: {
+    created: ['draining'], refused: ['draining'], acknowledged: ['draining', 'closing', 'closed', 'terminating'], replied: ['draining', 'closing', 'terminating'], close: ['draining'], closed: ['draining'],
+    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], time: ['draining', 'ended'],
+  },
+  closing: {
+    created: ['closing'], refused: ['closing'], acknowledged: ['closing', 'terminating'], replied: ['closing'], close: ['closing'], closed: ['terminating'],
+    terminated: ['closing', 'ended'], fault: ['closing', 'terminating', 'ended'], hint: ['closing'], polled: ['closing'], time: ['closing', 'terminating', 'ended'],
+  },
+  closed: {
+    created: ['closed'], refused: ['closed'], acknowledged: ['closed', 'terminating'], replied: ['closed', 'terminating'], close: ['closed'], closed: ['closed'],
+    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], time: ['closed', 'ended'],
+  },
+  terminating: {
+    created: ['terminating'], refused: ['terminating'], acknowledged: ['terminating'], replied: ['terminating'], close: ['terminating'], closed: ['terminating'],
+    terminated: ['ended'], fault: ['terminating', 'ended'], hint: ['terminating', 'ended'], polled: ['terminating'], time: ['terminating', 'ended'],
+  },
+  ended: {
+    created: ['ended'], refused: ['ended'], acknowledged: ['ended'], replied: ['ended'], close: ['ended'], closed: ['ended'],
+    terminated: ['ended'], fault: ['ended'], hint: ['ended'], polled: ['ended'], time: ['ended'],
+  },
+}
+export type SourceTable = Readonly<Record<SourceState, Readonly<Partial<Record<SourceEventKind, readonly SourceState[]>>>>>
+
+export interface SourceOptions {
+  readonly lane: LaneId
+  readonly tokenId: TokenId
+  readonly rm: RmVersion
+  readonly timing: RmTiming
+  /** The initiator opens connections; the responder only answers. */
+  readonly role: 'initiator' | 'responder'
+  readonly url?: string | undefined
+  /** wsa:MessageID of the CreateSequence, the same at every repetition. */
+  readonly createMessageId?: string | undefined
+  readonly expiresMs?: number | undefined
+  readonly offerOnRepeat?: 'same' | 'new' | undefined
+  readonly ackRequestedOnOneWay?: boolean | undefined
+  /** False: a sequence in which nothing was sent is terminated without being closed. */
+  readonly closeEmpty?: boolean | undefined
+  /** The most replies without a number that are kept for a repeated request. */
+  readonly keptReplies?: number | undefined
+  readonly maxNumber?: number | undefined
+  /** New identifiers, for offers and for the MessageIDs of control messages. */
+  readonly mint: () => string
+}
+
+/** What the head keeps. */
+export interface SourceSnapshot {
+  readonly state: SourceState
+  readonly sequence?: SequenceId | undefined
+  readonly last: number
+  readonly acknowledged: readonly Span[]
+  readonly offers: readonly SequenceId[]
+  readonly controlId?: string | undefined
+  readonly closeWanted?: boolean | undefined
+  readonly expiresAt?: number | undefined
+  readonly endedAt?: number | undefined
+  readonly outcome?: Outcome | undefined
+}
+export type Outcome = 'terminated' | 'refused' | 'faulted' | 'expired' | 'silent'
+/** One row of what was sent; `content` until it is settled, and for what was lost. */
+export interface SentRow {
+  readonly number: number
+  readonly shape: Shape | 'last'
+  readonly key: string
+  readonly digest: string
+  readonly answers?: number | undefined
+  readonly content?: Content | undefined
+  readonly settled?: Settled | undefined
+  readonly reply?: StoredReply | undefined
+}
+export type Settled = 'acknowledged' | 'replied' | 'lost' | 'reply-lost'
+export interface SentStatus { readonly number: number; readonly digest: string; readonly shape: Shape | 'last'; readonly acknowledged: boolean; readonly settled?: Settled | undefined }
+
+/** A message that is not settled; below the line what dies with the process. */
+interface Entry {
+  readonly row: SentRow
+  tries: number
+  sentAt: number
+  nextAt: number
+  /** Acknowledged in answer to itself, without the reply. */
+  bare: number
+  /** An acknowledgement was asked for since it was sent. */
+  asked: boolean
+  /** A request that the peer holds: said once. */
+  held: boolean
+}
+
+export class Source {
+  readonly #own: SourceOptions
+  #state: SourceState = 'creating'
+  #sequence: SequenceId | undefined
+  #last = 0
+  readonly #acknowledged: NumberSet
+  #offers: SequenceId[]
+  #closeWanted = false
+  #expiresAt: number | undefined
+  #endedAt: number | undefined
+  #outcome: Outcome | undefined
+  /** wsa:MessageID of the CloseSequence or TerminateSequence that is under way. */
+  #controlId: string | undefined
+  /** Not settled, by number. */
+  readonly #entries = new Map<number, Entry>()
+  /** Every number ever given, by its key: the idempotency record. */
+  readonly #known = new Map<string, { readonly number: number; readonly digest: string; readonly shape: Shape | 'last'; settled?: Settled | undefined }>()
+  readonly #answers = new Map<number, number>()
+  // What dies with the process: after a restart everything outstanding is due at once.
+  #controlTries = 0
+  #controlAt = 0
+  #waitingSince: number | undefined
+  #quietSince: number | undefined
+  /** A message was sent for the first time since the process began: the window counts these. */
+  #underWay = 0
+  #bytes = 0
+
+  constructor(options: SourceOptions, offers: readonly SequenceId[] = [], from?: SourceSnapshot, rows: Iterable<SentRow> = []) {
+    this.#own = options
+    this.#offers = [...(from?.offers ?? offers)]
+    this.#acknowledged = new NumberSet(from?.acknowledged ?? [])
+    if (from === undefined) return
+    this.#state = from.state
+    this.#sequence = from.sequence
+    this.#last = from.last
+    this.#closeWanted = from.closeWanted ?? false
+    this.#expiresAt = from.expiresAt
+    this.#endedAt = from.endedAt
+    this.#outcome = from.outcome
+    this.#controlId = from.controlId
+    for (const row of [...rows].sort((a, b) => a.number - b.number)) this.#keep(row)
+  }
+  static restore(options: SourceOptions, snapshot: SourceSnapshot, rows: Iterable<SentRow>): Source { return new Source(options, [], snapshot, rows) }
+  snapshot(): SourceSnapshot {
+    return {
+      state: this.#state, sequence: this.#sequence, last: this.#last, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
+      closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome,
+    }
+  }
+  static readRow(value: Uint8Array): SentRow { return decodeRow<SentRow>(value) }
+
+  get state(): SourceState { return this.#state }
+  get sequence(): SequenceId | undefined { return this.#sequence }
+  get offers(): readonly SequenceId[] { return this.#offers }
+  get last(): number { return this.#last }
+  get acknowledged(): readonly Span[] { return this.#acknowledged.spans }
+  get outcome(): Outcome | undefined { return this.#outcome }
+  get endedAt(): number | undefined { return this.#endedAt }
+  get expiresAt(): number | undefined { return this.#expiresAt }
+  get pendingCount(): number { return this.#entries.size }
+  /** Of the bodies that are not settled, in characters. */
+  get pendingBytes(): number { return this.#bytes }
+  /** Rows that are not settled, in order. */
+  pending(): readonly SentRow[] { return [...this.#entries.values()].map((entry) => entry.row) }
+  status(key: string): SentStatus | undefined {
+    const known = this.#known.get(key)
+    return known === undefined ? undefined : { ...known, acknowledged: this.#acknowledged.has(known.number) }
+  }
+  /** The reply to request `number` is kept and not yet acknowledged. */
+  keepsReplyTo(number: number): boolean { return this.#answers.has(number) }
+  /** The request with that MessageID which waits for its reply. */
+  requestOf(messageId: string): number | undefined {
+    for (const { row } of this.#entries.values()) if (row.shape === 'request' && row.content?.messageId === messageId) return row.number
+    return undefined
+  }
+  /** True for a wsa:MessageID of the control message under way. */
+  awaits(messageId: string): boolean { return messageId === this.#controlId || (this.#state === 'creating' && messageId === this.#own.createMessageId) }
+
+  /** The next moment at which `time` has something to do. */
+  get wakeAt(): number {
+    if (this.#state === 'ended') return Infinity
+    let at = this.#expiresAt ?? Infinity
+    if (this.#own.role === 'responder') return at
+    const { inactivityMs } = this.#own.timing
+    if (this.#waitingSince !== undefined) at = Math.min(at, this.#waitingSince + inactivityMs)
+    if (CONTROL.has(this.#state)) return Math.min(at, this.#controlAt)
+    for (const entry of this.#entries.values()) {
+      if (entry.tries > 0) at = Math.min(at, entry.nextAt)
+      else {
+        // Those behind it were not sent either.
+        if (this.#underWay < this.#own.timing.window) at = 0
+        break
+      }
+    }
+    if (this.#entries.size === 0) at = Math.min(at, (this.#quietSince ?? 0) + inactivityMs / 2)
+    return at
+  }
+
+  /**
+   * @throws {UsageError} the pair of state and event is not in the table, or a key is used again for something else; nothing has changed
+   */
+  handle(event: SourceEvent, now: number): Turn {
+    const before = this.#state
+    const allowed = SOURCE_TABLE[before][event.kind]
+    if (allowed === undefined) throw new UsageError('ERR_RM_STATE', `source: ${event.kind} is refused in state ${before}`, this.#name())
+    const turn = emptyTurn()
+    this.#take(event, now, turn)
+    this.#advance(now, turn)
+    if (!allowed.includes(this.#state)) throw new Error(`source: ${event.kind} led from ${before} to ${this.#state}, which the table does not have`)
+    if (this.#state !== before) turn.settle.push({ kind: 'state', state: this.#state })
+    return turn
+  }
+
+  #take(event: SourceEvent, now: number, turn: Turn): void {
+    switch (event.kind) {
+      case 'submit': return this.#submit(event, now, turn)
+      case 'created': return this.#created(event, now, turn)
+      case 'refused': return this.#state === 'creating' ? this.#fail('refused', event.reason, now, turn) : undefined
+      case 'acknowledged': return this.#acknowledge(event, now, turn)
+      case 'replied': return this.#replied(event, now, turn)
+      case 'close': return this.#close(turn)
+      case 'closed': return this.#closed(now)
+      case 'terminated': return this.#terminated(event.by, now, turn)
+      case 'fault': return this.#fault(event.name, now, turn)
+      case 'hint': return this.#hint(event, now)
+      case 'polled': return this.#polled(event, turn)
+      case 'time': return this.#time(now, turn)
+    }
+  }
+
+  #submit(event: SourceEvent & { kind: 'submit' }, now: number, turn: Turn): void {
+    const known = this.#known.get(event.key)
+    if (known !== undefined) {
+      if (known.digest !== event.digest) throw new UsageError('ERR_KEY_REUSED', `the key of message ${known.number} was given to another message`, { ...this.#name(), numbers: [known.number] })
+      return
+    }
+    // WS-RM 1.1 §3.3: the numbers rise by one from 1, in the order in which the application sent.
+    const row: SentRow = { number: ++this.#last, shape: event.shape, key: event.key, digest: event.digest, answers: event.answers, content: event.content }
+    this.#put(row, turn)
+    const entry = this.#keep(row)
+    if (this.#last >= (this.#own.maxNumber ?? Number.MAX_SAFE_INTEGER)) this.#state = 'full'
+    if (event.shape !== 'reply') return this.#fill(now, turn)
+    this.#trim(turn)
+    if (event.exchange !== undefined && entry !== undefined) this.#send(entry, { kind: 'exchange', exchange: event.exchange }, now, turn)
+  }
+  #created(event: SourceEvent & { kind: 'created' }, now: number, turn: Turn): void {
+    if (this.#state !== 'creating') return
+    this.#heard(now)
+    this.#sequence = event.sequence
+    // WS-RM 1.1 §3.4: 0 (PT0S) and absent both mean that it never expires; the Source counts from here.
+    if (event.expiresMs !== undefined && event.expiresMs > 0) this.#expiresAt = now + event.expiresMs
+    this.#state = this.#closeWanted ? 'draining' : 'open'
+    this.#fill(now, turn)
+  }
+  #acknowledge(event: SourceEvent & { kind: 'acknowledged' }, now: number, turn: Turn): void {
+    if (this.#state === 'ended') return
+    this.#heard(now)
+    const shrunk = event.final && this.#acknowledged.spans.some(([lower, upper]) => !event.spans.some(([low, high]) => low <= lower && upper <= high))
+    if (shrunk) turn.settle.push({ kind: 'alarm', error: new DeliveryFailed('ERR_RM_ACK_SHRUNK', 'a final acknowledgement lacks numbers that were acknowledged before', this.#name()) })
+    // WS-RM 1.1 §3.9: what was acknowledged stays so; an older statement that comes late is a subset.
+    this.#acknowledged.union(event.spans)
+    for (const entry of [...this.#entries.values()]) if (this.#acknowledged.has(entry.row.number)) this.#covered(entry, turn)
+    for (const number of event.nacks) {
+      const entry = this.#entries.get(number)
+      if (entry !== undefined && entry.tries > 0 && !this.#acknowledged.has(number) && now - entry.sentAt >= this.#own.timing.retransmitMs) entry.nextAt = now
+    }
+    if (event.answering !== undefined) this.#bare(event.answering, turn)
+    if (event.final && this.#own.rm.hasNoneAndFinal && (this.#state === 'open' || this.#state === 'full' || this.#state === 'draining')) this.#closedByPeer(now, turn)
+    if (event.final && this.#state === 'closing') this.#toTerminating(now)
+    this.#fill(now, turn)
+  }
+  /** An entry whose number the peer holds. */
+  #covered(entry: Entry, turn: Turn): void {
+    const { row } = entry
+    if (row.shape === 'request') {
+      if (!entry.held) turn.settle.push({ kind: 'acknowledged', number: row.number })
+      entry.held = true
+      return
+    }
+    if (row.shape === 'reply') {
+      this.#drop(entry)
+      turn.persist.push({ delete: sentKey(this.#own.lane, row.number) })
+      return
+    }
+    this.#settle(entry, 'acknowledged', turn)
+    turn.settle.push({ kind: 'acknowledged', number: row.number })
+  }
+  /** D25: the peer holds the request and answers it without its reply; a few times is often enough. */
+  #bare(number: number, turn: Turn): void {
+    const entry = this.#entries.get(number)
+    if (entry === undefined || entry.row.shape !== 'request' || !this.#acknowledged.has(number)) return
+    if (++entry.bare < this.#own.timing.replyTries) return
+    this.#settle(entry, 'reply-lost', turn)
+    turn.settle.push({ kind: 'failed', number, error: this.#replyLost([number]) })
+  }
+  #replied(event: SourceEvent & { kind: 'replied' }, now: number, turn: Turn): void {
+    if (this.#state === 'ended') return
+    this.#heard(now)
+    const entry = this.#entries.get(event.number)
+    if (entry === undefined || entry.row.shape !== 'request') return
+    // A reply proves that the peer holds the request, whatever its acknowledgements say.
+    if (this.#acknowledged.add(event.number) || !entry.held) turn.settle.push({ kind: 'acknowledged', number: event.number })
+    this.#settle(entry, 'replied', turn, event.reply)
+    const { reply } = event
+    if ('content' in reply) turn.settle.push({ kind: 'replied', number: event.number, content: reply.content })
+    else turn.settle.push({ kind: 'failed', number: event.number, error: new SoapFault(reply.fault, { ...this.#name(), numbers: [event.number] }) })
+    this.#fill(now, turn)
+  }
+  #close(turn: Turn): void {
+    if (this.#state !== 'creating' && this.#state !== 'open' && this.#state !== 'full') return
+    if (this.#closeWanted) return
+    this.#closeWanted = true
+    // WS-RM 1.0 §3.2: the end is marked by the last message; an empty one of its own serves every sequence.
+    if (this.#own.rm.hasLastMessage && this.#state !== 'full') {
+      const row: SentRow = { number: ++this.#last, shape: 'last', key: `${this.#own.lane} last`, digest: '', content: undefined }
+      this.#put(row, turn)
+      this.#keep(row)
+    }
+    if (this.#state !== 'creating') this.#state = 'draining'
+  }
+  #closed(now: number): void {
+    if (this.#state !== 'closing') return
+    this.#heard(now)
+    this.#toTerminating(now)
+  }
+  #terminated(by: 'answer' | 'peer', now: number, turn: Turn): void {
+    if (this.#state === 'ended') return
+    if (this.#state === 'terminating') return this.#end('terminated', now)
+    if (by === 'answer') return
+    // WS-RM 1.1 §3.6: the peer is done; what it has not acknowledged by now it never will.
+    this.#fail('terminated', 'the peer terminated the sequence', now, turn)
+  }
+  #fault(name: string, now: number, turn: Turn): void {
+    if (this.#state === 'creating' || this.#state === 'ended') return
+    this.#heard(now)
+    if (name === 'UnknownSequence' || name === 'SequenceTerminated' || name === 'LastMessageNumberExceeded') {
+      if (this.#state === 'terminating') return this.#end('terminated', now)
+      return this.#fail('faulted', `the peer raised ${name}`, now, turn)
+    }
+    if (name === 'SequenceClosed') {
+      if (this.#state === 'closing') this.#toTerminating(now)
+      else if (this.#state !== 'closed' && this.#state !== 'terminating') this.#closedByPeer(now, turn)
+      return
+    }
+    if (name !== 'MessageNumberRollover') return
+    // WS-RM 1.0 §4: there the rollover ends the sequence; in 1.1 only no new numbers are given.
+    if (this.#own.rm.hasLastMessage && this.#state !== 'terminating') return this.#fail('faulted', 'the peer raised MessageNumberRollover', now, turn)
+    if (this.#state === 'open') this.#state = 'full'
+  }
+  #hint({ hint, about }: SourceEvent & { kind: 'hint' }, now: number): void {
+    const { retransmitMs, retransmitCapMs } = this.#own.timing
+    if (this.#state === 'terminating' && (about === undefined || about.kind === 'terminate-sequence')) {
+      // D23: UnknownSequence in the answer to our own Terminate, protected or not, means that it is done. RM 1.0 answers with nothing.
+      if (hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'UnknownSequence') return this.#end('terminated', now)
+      if (hint.kind === 'empty-answer' && !this.#own.rm.hasTerminateResponse) return this.#end('terminated', now)
+    }
+    // Whatever else it says, the exchange is over: what it should have brought is asked for again after the usual wait.
+    const entry = about?.number === undefined ? undefined : this.#entries.get(about.number)
+    if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + backoff(retransmitMs, retransmitCapMs, entry.tries))
+    if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, retransmitCapMs, this.#controlTries))
+  }
+  #polled(event: SourceEvent & { kind: 'polled' }, turn: Turn): void {
+    const number = event.answers === undefined ? this.#entries.keys().next().value : this.#answers.get(event.answers)
+    const entry = number === undefined ? undefined : this.#entries.get(number)
+    if (entry !== undefined) this.#send(entry, { kind: 'exchange', exchange: event.exchange }, entry.sentAt, turn)
+  }
+  #time(now: number, turn: Turn): void {
+    if (this.#state === 'ended') return this.#purge(now, turn)
+    if (this.#expiresAt !== undefined && now >= this.#expiresAt) return this.#fail('expired', 'the sequence expired', now, turn)
+    if (this.#own.role === 'responder') return
+    const { inactivityMs } = this.#own.timing
+    if (this.#waitingSince !== undefined && now - this.#waitingSince >= inactivityMs) return this.#fail('silent', `the peer said nothing for ${inactivityMs} ms`, now, turn)
+    if (CONTROL.has(this.#state)) return this.#control(now, turn)
+    this.#repeat(now, turn)
+    this.#fill(now, turn)
+    this.#quietSince ??= now
+    if (this.#entries.size > 0 || now - this.#quietSince < inactivityMs / 2) return
+    // Peers end a sequence in which nothing is heard: asking for an acknowledgement keeps it.
+    turn.transmit.push(this.#outbound({ kind: 'ack-requested' }, { asks: true }))
+    this.#sent(now)
+  }
+
+  /** Moves on by itself: from drained to closing, from closed to terminating. */
+  #advance(now: number, turn: Turn): void {
+    if (this.#entries.size === 0 && this.#state === 'closed') this.#toTerminating(now)
+    if (this.#entries.size === 0 && this.#state === 'draining') {
+      const closes = this.#own.rm.hasCloseSequence && (this.#last > 0 || this.#own.closeEmpty !== false)
+      if (closes) {
+        this.#state = 'closing'
+        this.#newControl(now)
+      } else this.#toTerminating(now)
+    }
+    if ((this.#state === 'closing' || this.#state === 'terminating') && this.#controlTries === 0) this.#control(now, turn)
+  }
+  #toTerminating(now: number): void {
+    this.#state = 'terminating'
+    this.#newControl(now)
+  }
+  #newControl(now: number): void {
+    this.#controlId = this.#own.mint()
+    this.#controlTries = 0
+    this.#controlAt = now
+    this.#waitingSince = undefined
+  }
+  /** CreateSequence, CloseSequence, TerminateSequence: each is asked again with its MessageID until it is answered. */
+  #control(now: number, turn: Turn): void {
+    if (now < this.#controlAt) return
+    const { retransmitMs, retransmitCapMs, controlTries, exchangeMs } = this.#own.timing
+    if (this.#state !== 'creating' && this.#controlTries >= controlTries) {
+      if (this.#state === 'terminating') return this.#end('terminated', now)
+      // Peer CXF 4: a CloseSequence may stay without an answer; everything is acknowledged, so it may end.
+      this.#toTerminating(now)
+    }
+    this.#controlTries++
+    this.#controlAt = now + Math.max(exchangeMs, backoff(retransmitMs, retransmitCapMs, this.#controlTries))
+    turn.transmit.push(this.#state === 'creating' ? this.#createSequence() : this.#ending())
+    this.#sent(now)
+  }
+  #createSequence(): Outbound {
+    const { expiresMs, offerOnRepeat, createMessageId } = this.#own
+    // Peer Metro 4: a repeated Offer is refused as known, so that a repetition brings a new one; any of them may turn out to be the accepted one.
+    if (this.#controlTries > 1 && offerOnRepeat === 'new' && this.#offers.length > 0) this.#offers.push(this.#own.mint())
+    const offer = this.#offers.at(-1)
+    return this.#outbound({
+      kind: 'create-sequence', acksTo: 'anonymous', ...(expiresMs === undefined ? {} : { expiresMs }),
+      ...(offer === undefined ? {} : { offer: { sequence: offer, ...(expiresMs === undefined ? {} : { expiresMs }) } }),
+    }, { messageId: createMessageId })
+  }
+  #ending(): Outbound {
+    const sequence = this.#sequence ?? ''
+    // WS-RM 1.1 §3.5, §3.6: LastMsgNumber is the same in both, and absent where nothing was sent.
+    const lastNumber = this.#last > 0 && this.#own.rm.hasCloseSequence ? { lastNumber: this.#last } : {}
+    return this.#outbound(this.#state === 'closing' ? { kind: 'close-sequence', sequence, ...lastNumber } : { kind: 'terminate-sequence', sequence, ...lastNumber }, { messageId: this.#controlId })
+  }
+
+  /** Sends what was never sent, in order, as far as the window goes. */
+  #fill(now: number, turn: Turn): void {
+    if (this.#own.role === 'responder' || this.#sequence === undefined || !SENDING.has(this.#state)) return
+    for (const entry of this.#entries.values()) {
+      if (this.#underWay >= this.#own.timing.window) return
+      if (entry.tries === 0) this.#send(entry, this.#endpoint(), now, turn)
+    }
+  }
+  #repeat(now: number, turn: Turn): void {
+    if (this.#sequence === undefined || !SENDING.has(this.#state)) return
+    let polled = false
+    for (const entry of this.#entries.values()) {
+      if (entry.tries === 0 || now < entry.nextAt) continue
+      if (!polled && entry.row.shape === 'one-way' && !entry.asked) {
+        // The acknowledgement may be all that is missing: ask for it before the body is sent again.
+        polled = true
+        turn.transmit.push(this.#outbound({ kind: 'ack-requested' }, { asks: true }))
+        this.#sent(now)
+      }
+      if (polled && entry.row.shape === 'one-way' && !entry.asked) {
+        entry.asked = true
+        entry.nextAt = now + this.#own.timing.retransmitMs
+        continue
+      }
+      this.#send(entry, this.#endpoint(), now, turn)
+      turn.settle.push({ kind: 'retransmitted', number: entry.row.number, tries: entry.tries })
+    }
+  }
+  #send(entry: Entry, to: Place, now: number, turn: Turn): void {
+    const { row } = entry
+    if (entry.tries === 0) this.#underWay++
+    entry.tries++
+    entry.sentAt = now
+    entry.nextAt = now + this.#own.timing.exchangeMs
+    const asks = row.shape === 'one-way' && (this.#own.ackRequestedOnOneWay !== false || entry.tries > 1)
+    if (asks || row.shape === 'last') entry.asked = true
+    const body: OutboundBody = row.content === undefined || row.shape === 'last' ? { kind: 'last-message' } : { kind: 'application', content: row.content, shape: row.shape }
+    turn.transmit.push(this.#outbound(body, { to, number: row.number, asks, messageId: row.content?.messageId, relatesTo: row.content?.relatesTo, last: row.shape === 'last' }))
+    if (this.#own.role === 'initiator') this.#sent(now)
+  }
+  #outbound(body: OutboundBody, also: { to?: Place; messageId?: string | undefined; relatesTo?: string | undefined; number?: number; asks?: boolean; last?: boolean }): Outbound {
+    const id = this.#sequence
+    return {
+      lane: this.#own.lane, tokenId: this.#own.tokenId, to: also.to ?? this.#endpoint(), body,
+      ...(also.messageId === undefined ? {} : { messageId: also.messageId }),
+      ...(also.relatesTo === undefined ? {} : { relatesTo: also.relatesTo }),
+      ...(also.number === undefined || id === undefined ? {} : { sequence: { id, number: also.number, ...(also.last ? { last: true } : {}) } }),
+      acknowledgements: [], ackRequested: also.asks && id !== undefined ? [id] : [],
+    }
+  }
+  #endpoint(): Place { return { kind: 'endpoint', url: this.#own.url ?? '' } }
+
+  #heard(now: number): void {
+    this.#waitingSince = undefined
+    this.#quietSince = now
+  }
+  #sent(now: number): void {
+    this.#waitingSince ??= now
+    this.#quietSince = now
+  }
+  /** The peer accepts nothing more: what it does not hold is lost; replies may still be asked for. */
+  #closedByPeer(now: number, turn: Turn): void {
+    this.#state = 'closed'
+    this.#lose([...this.#entries.values()].filter((entry) => !this.#acknowledged.has(entry.row.number)), 'the peer closed the sequence', turn)
+    this.#waitingSince = now
+  }
+  #fail(outcome: Outcome, reason: string, now: number, turn: Turn): void {
+    this.#lose([...this.#entries.values()], reason, turn)
+    this.#end(outcome, now)
+  }
+  #lose(entries: readonly Entry[], reason: string, turn: Turn): void {
+    const held = entries.filter((entry) => entry.row.shape === 'request' && this.#acknowledged.has(entry.row.number))
+    const doubted = entries.filter((entry) => !held.includes(entry) && (entry.row.shape === 'one-way' || entry.row.shape === 'request'))
+    const failed = new DeliveryFailed('ERR_RM_DELIVERY', `${reason}; not acknowledged: ${listed(doubted)}`, { ...this.#name(), numbers: doubted.map((entry) => entry.row.number) })
+    const lost = this.#replyLost(held.map((entry) => entry.row.number))
+    for (const entry of entries) {
+      const { number, shape } = entry.row
+      if (shape === 'reply') {
+        this.#drop(entry)
+        turn.persist.push({ delete: sentKey(this.#own.lane, number) })
+      } else if (shape === 'last') this.#settle(entry, 'lost', turn)
+      else {
+        const isHeld = held.includes(entry)
+        this.#settle(entry, isHeld ? 'reply-lost' : 'lost', turn)
+        turn.settle.push({ kind: 'failed', number, error: isHeld ? lost : failed })
+      }
+    }
+  }
+  #end(outcome: Outcome, now: number): void {
+    this.#state = 'ended'
+    this.#outcome = outcome
+    this.#endedAt = now
+    this.#controlId = undefined
+    this.#waitingSince = undefined
+  }
+  #purge(now: number, turn: Turn): void {
+    if (this.#endedAt === undefined || now < this.#endedAt + this.#own.timing.tombstoneMs) return
+    for (const known of this.#known.values()) turn.persist.push({ delete: sentKey(this.#own.lane, known.number) })
+    this.#known.clear()
+  }
+  #replyLost(numbers: readonly number[]): ReplyLost {
+    return new ReplyLost('ERR_RM_REPLY_LOST', `the peer holds the request but gave no reply: ${numbers.slice(0, 16).join(', ')}`, { ...this.#name(), numbers })
+  }
+  #name(): { sequence?: string; tokenId: string } {
+    return { ...(this.#sequence === undefined ? {} : { sequence: this.#sequence }), tokenId: this.#own.tokenId }
+  }
+
+  #put(row: SentRow, turn: Turn): void { turn.persist.push({ put: sentKey(this.#own.lane, row.number), value: encodeRow(row) }) }
+  /** Remembers a row; an entry when it is not settled. */
+  #keep(row: SentRow): Entry | undefined {
+    if (row.shape !== 'reply') this.#known.set(row.key, { number: row.number, digest: row.digest, shape: row.shape, settled: row.settled })
+    if (row.settled !== undefined) return undefined
+    const entry: Entry = { row, tries: 0, sentAt: 0, nextAt: 0, bare: 0, asked: false, held: false }
+    this.#entries.set(row.number, entry)
+    this.#bytes += row.content?.body.length ?? 0
+    if (row.answers !== undefined) this.#answers.set(row.answers, row.number)
+    return entry
+  }
+  #drop(entry: Entry): void {
+    if (!this.#entries.delete(entry.row.number)) return
+    if (entry.tries > 0) this.#underWay--
+    this.#bytes -= entry.row.content?.body.length ?? 0
+    if (entry.row.answers !== undefined) this.#answers.delete(entry.row.answers)
+  }
+  /** The row stays, without its content: the key must be known until the lane is forgotten. What was lost keeps it, to be sent elsewhere. */
+  #settle(entry: Entry, settled: Settled, turn: Turn, reply?: StoredReply): void {
+    this.#drop(entry)
+    const known = this.#known.get(entry.row.key)
+    if (known !== undefined) known.settled = settled
+    const { content, ...rest } = entry.row
+    this.#put({ ...rest, settled, reply, ...(settled === 'lost' ? { content } : {}) }, turn)
+  }
+  /** Replies without a number are never acknowledged: the oldest make room. */
+  #trim(turn: Turn): void {
+    if (this.#sequence !== undefined) return
+    for (const entry of this.#entries.values()) {
+      if (this.#entries.size <= (this.#own.keptReplies ?? 1_024)) return
+      this.#drop(entry)
+      turn.persist.push({ delete: sentKey(this.#own.lane, entry.row.number) })
+    }
+  }
+}
+
+/** States in which one control message is under way, and which. */
+const CONTROL: ReadonlyMap<SourceState, OutboundBody['kind']> = new Map<SourceState, OutboundBody['kind']>([['creating', 'create-sequence'], ['closing', 'close-sequence'], ['terminating', 'terminate-sequence']])
+/** States in which messages leave. */
+const SENDING: ReadonlySet<SourceState> = new Set(['open', 'full', 'draining', 'closed'])
+const listed = (entries: readonly Entry[]): string => entries.slice(0, 16).map((entry) => entry.row.number).join(', ') || 'none'

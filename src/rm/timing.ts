@@ -1,0 +1,46 @@
+/**
+ * How long and how often, for the machines and the engine. Each default with its reason; the machines are told the time, they never ask.
+ *
+ * @module
+ */
+
+export interface RmTiming {
+  readonly retransmitMs: number
+  readonly retransmitCapMs: number
+  readonly exchangeMs: number
+  readonly window: number
+  readonly replyTries: number
+  readonly controlTries: number
+  readonly ackDelayMs: number
+  readonly holdReplyMs: number
+  readonly inactivityMs: number
+  readonly tombstoneMs: number
+  readonly redeliverMs: number
+  readonly maxDeliveries: number
+}
+export const DEFAULT_TIMING: RmTiming = {
+  /** First resend 2 s after the exchange ended without what was asked for, doubled each time: the middle of what peers do. */
+  retransmitMs: 2_000,
+  retransmitCapMs: 60_000,
+  /** While its HTTP exchange is open nothing is lost yet; one that says nothing for so long is not waited for. */
+  exchangeMs: 30_000,
+  /** Messages under way at once: enough for a fast link, far below a peer's receive window. */
+  window: 32,
+  /** D25: so many acknowledgements of a repeated request without its reply, then ReplyLost. */
+  replyTries: 5,
+  /** Close and Terminate are asked so often; what they end is drained already, so nothing is lost by giving up. */
+  controlTries: 8,
+  /** Replies are acknowledged by the next request; an idle initiator says so by itself after this. */
+  ackDelayMs: 1_000,
+  /** Below the 30 s after which proxies and clients commonly end an exchange. */
+  holdReplyMs: 15_000,
+  /** Both .NET and Metro take a sequence for dead after 10 minutes. */
+  inactivityMs: 600_000,
+  /** D23. */
+  tombstoneMs: 24 * 60 * 60 * 1000,
+  /** A handler that threw is called again after this, doubled each time. */
+  redeliverMs: 1_000,
+  maxDeliveries: 5,
+}
+/** The wait after the `tries`-th attempt. */
+export const backoff = (base: number, cap: number, tries: number): number => Math.min(cap, base * 2 ** Math.min(20, Math.max(0, tries - 1)))
