@@ -154,7 +154,7 @@ function faultDetail(fault: FaultContent, versions: FaultVersions): readonly Ele
   if (fault.acknowledgement !== undefined) return [fault.acknowledgement]
   if (fault.sequence === undefined) return []
   const identifier = wsrm('Identifier', fault.sequence)
-  return fault.maxNumber === undefined ? [identifier] : [identifier, wsrm('MaxMessageNumber', String(fault.maxNumber))]
+  return fault.maxNumber === undefined || !versions.rm.hasMaxMessageNumber ? [identifier] : [identifier, wsrm('MaxMessageNumber', String(fault.maxNumber))]
 }
 
 function subcodeNamespace(row: FaultRow, versions: FaultVersions): string | undefined {
