@@ -67,3 +67,14 @@ export async function patiently<T>(promise: Promise<T>, wait: Wait, clock: Clock
     cancel?.()
   }
 }
+
+/** Until `ms` have passed. @throws the signal's reason */
+export async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const cancel = clock.alarm(clock.now() + ms, resolve)
+  try {
+    await patiently(promise, { signal }, clock)
+  } finally {
+    cancel()
+  }
+}

@@ -8,7 +8,7 @@ import { FAULTS, type FaultRow } from '../errors.ts'
 import { freshSecret, urnUuid, type RandomSource } from '../crypto/random.ts'
 import { computedKey } from '../crypto/derive.ts'
 import type { SuiteName } from '../spec/algorithms.ts'
-import { believedInstances, samePrincipal, TokenInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest, type TokenResponse } from './token.ts'
+import { believedInstances, believedUntil, samePrincipal, TokenInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest, type TokenResponse } from './token.ts'
 
 export interface IssuerPolicy {
   /** Lifetime when none is asked for. */
@@ -65,7 +65,7 @@ export function decide(question: TokenQuestion, policy: IssuerPolicy, now: numbe
   switch (question.request.kind) {
     case 'issue': return issue(question, policy, now, random)
     case 'renew': return renew(question, policy, now, random)
-    case 'cancel': return cancel(question)
+    case 'cancel': return cancel(question, policy, now)
   }
 }
 
@@ -105,7 +105,7 @@ function renew(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   return { granted: true, token: { ...existing, instances: [...kept, added] }, response: respond(request, { identifier: existing.id, instance }, key) }
 }
 
-function cancel(question: TokenQuestion): TokenDecision {
+function cancel(question: TokenQuestion, policy: IssuerPolicy, now: number): TokenDecision {
   const { request, principal, signer, existing } = question
   if (request.target === undefined) return invalid('ERR_SCT_TARGET', 'a cancel names no token')
   const bad = (reason: string): TokenDecision => refuse('ERR_SCT_CANCEL', reason, FAULTS.badContextToken)
@@ -113,6 +113,9 @@ function cancel(question: TokenQuestion): TokenDecision {
   // WS-SC 1.3 §6: proof of possession of the very token.
   if (signer === undefined || !sameToken(request.target, signer, existing.id)) return bad('the target is not the signing token')
   if (!samePrincipal(principal, existing.principal)) return bad('the principal is not the one who established the token')
+  // Cancelled or not, the key that signs is one that would be believed now.
+  const index = existing.instances.findIndex((each) => each.instance === signer.instance)
+  if (index < 0 || now >= believedUntil(existing, index, policy.overlapMs)) return bad('the instance is not believed any more')
   if (question.bound > 0) return refuse('ERR_SCT_IN_USE', `${question.bound} sequences are bound to the token`, FAULTS.requestFailed)
   const response: TokenResponse = { kind: 'cancel', sc: request.sc, ...(request.context === undefined ? {} : { context: request.context }) }
   return { granted: true, token: { ...existing, state: 'cancelled' }, response }

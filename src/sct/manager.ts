@@ -6,24 +6,24 @@
  * @module
  */
 import type { Clock } from '../clock.ts'
-import type { RandomSource } from '../crypto/random.ts'
-import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, StoreFailed, UsageError, WsrmError } from '../errors.ts'
+import { type RandomSource, urnUuid } from '../crypto/random.ts'
+import { BootstrapFailed, StoreFailed, UsageError, WsrmError } from '../errors.ts'
 import { Listeners } from '../observe.ts'
 import type { Limits, Wait } from '../options.ts'
 import type { LaneId } from '../rm/turn.ts'
 import type { SctSerializer } from '../serializer/serializer.ts'
 import { SUITES, type SuiteName } from '../spec/algorithms.ts'
 import { SC13, type ScVersion } from '../spec/versions.ts'
-import { storeKey, type Row, type Store } from '../store/store.ts'
-import { recallAnswer, rememberAnswer } from './answers.ts'
-import { Flight, type Landing } from './flight.ts'
-import { decide, DEFAULT_ISSUER_POLICY, type IssuerPolicy, type TokenQuestion } from './issuer.ts'
+import { storeKey, type Store } from '../store/store.ts'
+import { TokenAuthority, type Answered, type TokenAsk } from './authority.ts'
+import { Flight, pause, type Landing } from './flight.ts'
+import { DEFAULT_ISSUER_POLICY, type IssuerPolicy } from './issuer.ts'
 import { DEFAULT_TIMING, TokenLifecycle, type TokenTiming } from './lifecycle.ts'
 import { acceptIssued, acceptRenewed, cancelRequest, issueRequest, renewRequest, type Acceptance, type Established } from './requestor.ts'
-import { TokenShelf, type Companion, type Quarantined } from './shelf.ts'
+import { TokenShelf, type Quarantined } from './shelf.ts'
 import {
-  believedInstances, believedUntil, currentInstance, samePrincipal,
-  type ContextSecret, type Principal, type SecurityContextToken, type TokenId, type TokenInstance, type TokenRequest, type TokenResponse,
+  believedInstances, believedUntil, currentInstance,
+  type ContextSecret, type Principal, type SecurityContextToken, type TokenId, type TokenInstance, type TokenRequest,
 } from './token.ts'
 
 /** Whose token: the first three are the key of the cache, no two of them share a token; the rest says what to ask for when there is none. */
@@ -47,8 +47,11 @@ export interface SctManagerOptions {
   readonly limits: Limits
   /** Carries an RST to the peer under its bootstrap and brings the checked answer. */
   readonly establish?: (peer: PeerKey, request: TokenRequest, signal: AbortSignal) => Promise<Established>
-  /** The same for Renew, endorsed by the token; repeated with the same MessageID until there is an answer. */
-  readonly renewWith?: (token: SecurityContextToken, request: TokenRequest, signal: AbortSignal) => Promise<Established>
+  /**
+   * The same for Renew, endorsed by the token. Called again after a failure that is `retryable`, with the same request and `messageId`: it goes
+   * out as wsa:MessageID each time, since the answer may have been lost on the way (D23).
+   */
+  readonly renewWith?: (token: SecurityContextToken, request: TokenRequest, signal: AbortSignal, messageId: string) => Promise<Established>
   /** The same for Cancel, under the token itself. */
   readonly cancelWith?: (token: SecurityContextToken, request: TokenRequest, signal: AbortSignal) => Promise<void>
   readonly timing?: Partial<TokenTiming>
@@ -62,9 +65,13 @@ export interface SctManagerOptions {
 const REMEMBER_MS = 7_200_000
 /** A day: a key that is not renewed in that time is no session key any more. WCF grants 15 h, Metro 10 h. */
 const LONGEST_LIFETIME_MS = 86_400_000
+/** A Renew is repeated after 2 s, 4 s, …, while four fifths of the overlap last: then the answer still finds the old key believed. */
+const INSIST_MS = 2_000
+const INSIST_PART = 0.8
 /** How often ended tokens and old replay rows are swept. Choice. */
 const SWEEP_MS = 600_000
 
+export type { Answered, TokenAsk }
 export interface TokenStatus {
   readonly id: TokenId
   readonly role: 'initiator' | 'recipient'
@@ -91,15 +98,6 @@ export interface TokenEvents {
   error: { readonly error: unknown }
 }
 
-/** What marks a message as seen, and how long it could otherwise pass as fresh. */
-export interface ReplayMark { readonly key: string; readonly until: number }
-/** A request for a token that was opened and authenticated. */
-export interface TokenAsk extends Pick<TokenQuestion, 'request' | 'principal' | 'signer' | 'suite' | 'peer'> {
-  readonly messageId?: string
-  readonly replay: ReplayMark
-}
-export interface Answered { readonly response: TokenResponse; /** As it is stored now; the answer to a Cancel is the last message under it. */ readonly token: SecurityContextToken }
-
 /** One token's way at the initiator. */
 interface Entry {
   readonly peer: string
@@ -120,8 +118,7 @@ export class SctManager implements AsyncDisposable {
   readonly #users = new Map<TokenId, Map<LaneId, number>>()
   /** The newest instance that the peer was seen to use, by token. */
   readonly #seen = new Map<TokenId, string | undefined>()
-  /** Requests of one principal are answered one after the other. */
-  readonly #queues = new Map<string, Promise<unknown>>()
+  readonly #authority: TokenAuthority
   #cancelAlarm: (() => void) | undefined
   #sweepAt: number
   #closed = false
@@ -133,6 +130,12 @@ export class SctManager implements AsyncDisposable {
     this.#acceptance = {
       identifierLength: options.limits.identifierLength, lifetimeMs: options.longestLifetimeMs ?? LONGEST_LIFETIME_MS, entropyBytes: this.#policy.entropyBytes,
     }
+    this.#authority = new TokenAuthority({
+      ...options, shelf: this.#shelf, policy: this.#policy, users: (id) => this.users(id).length,
+      // Before a renewal comes to be seen, messages go under what was there.
+      renewing: (base) => { if (!this.#seen.has(base.id)) this.#seen.set(base.id, currentInstance(base).instance) },
+      done: (event, token) => this.#listeners.emit(event, { tokenId: token.id, peer: token.peer }),
+    })
     this.#sweepAt = options.clock.now() + SWEEP_MS
   }
 
@@ -237,8 +240,10 @@ export class SctManager implements AsyncDisposable {
     const now = this.#now()
     const extra = how === 'live' ? 0 : this.#rememberMs
     if (how === 'live' && token.state !== 'live') return []
+    // One that a renewal has replaced is believed for the overlap only, here too.
+    const last = token.instances.length - 1
     return token.instances
-      .map(({ instance, secret }, index) => ({ identifier: token.id, instance, secret, expires: believedUntil(token, index, this.#policy.overlapMs) + extra }))
+      .map(({ instance, secret }, index) => ({ identifier: token.id, instance, secret, expires: believedUntil(token, index, this.#policy.overlapMs) + (index === last ? extra : 0) }))
       .filter((each) => now < each.expires)
   }
 
@@ -381,90 +386,10 @@ export class SctManager implements AsyncDisposable {
    * @throws {PeerViolation} refused; `fault` is what the peer is told
    * @throws {SecurityFailure} this very message was seen before
    */
-  answer(ask: TokenAsk): Promise<Answered> {
-    const queue = principalName(ask.principal)
-    const before = this.#queues.get(queue) ?? Promise.resolve()
-    const answered = before.then(() => this.#answer(ask))
-    const settled = answered.catch(() => {}).finally(() => { if (this.#queues.get(queue) === settled) this.#queues.delete(queue) })
-    this.#queues.set(queue, settled)
-    return answered
-  }
+  answer(ask: TokenAsk): Promise<Answered> { return this.#authority.answer(ask) }
 
-  async #answer(ask: TokenAsk): Promise<Answered> {
-    const existing = ask.request.target === undefined ? undefined : await this.#shelf.load(ask.request.target.identifier)
-    const repeated = existing === undefined ? undefined : await this.#repeated(ask, existing)
-    if (repeated !== undefined) return repeated
-    const question: TokenQuestion = {
-      request: ask.request, principal: ask.principal, suite: ask.suite, peer: ask.peer, held: this.held(ask.principal),
-      bound: existing === undefined ? 0 : this.users(existing.id).length,
-      ...(ask.signer === undefined ? {} : { signer: ask.signer }), ...(existing === undefined ? {} : { existing }),
-    }
-    const decision = decide(question, this.#policy, this.#now(), this.#options.random)
-    if (!decision.granted) throw new PeerViolation(decision.code, decision.reason, decision.fault)
-    const { token, response } = decision
-    if (ask.request.kind === 'issue') await this.recordIssued(token, ask.replay)
-    else if (existing !== undefined && ask.request.kind === 'renew') await this.recordRenewed(token, existing, ask.replay, response, ask.messageId)
-    else if (existing !== undefined) await this.recordCancelled(token, existing, ask.replay)
-    return { response, token }
-  }
-
-  /** The stored answer to a Renew of the same MessageID, once it is proven that the same requestor asks for the same. */
-  async #repeated(ask: TokenAsk, existing: SecurityContextToken): Promise<Answered | undefined> {
-    const { request, principal, signer, messageId } = ask
-    if (request.kind !== 'renew' || messageId === undefined || existing.state !== 'live') return undefined
-    if (signer?.identifier !== existing.id || !samePrincipal(principal, existing.principal)) return undefined
-    const key = renewalRow(existing.id, messageId)
-    const sealed = await this.#shelf.read(key)
-    if (sealed === undefined) return undefined
-    const response = recallAnswer(this.#options.serializer, key, sealed, existing, request)
-    if (response === undefined) throw new PeerViolation('ERR_SCT_RENEW_REPEATED', 'a Renew was repeated with other content', FAULTS.invalidRequest, { tokenId: existing.id })
-    if (await this.#shelf.record([replayRow(ask.replay)]) !== 'saved') throw replayed()
-    return { response, token: existing }
-  }
-
-  /** Live tokens of this principal. */
-  held(principal: Principal): number {
-    const now = this.#now()
-    let count = 0
-    for (const token of this.#shelf.all()) {
-      if (token.role === 'recipient' && samePrincipal(token.principal, principal) && believedInstances(token, now, this.#policy.overlapMs).length > 0) count += 1
-    }
-    return count
-  }
-
-  /** Token and mark of its request in one commit. @throws {SecurityFailure} the request was seen before */
-  async recordIssued(token: SecurityContextToken, replay: ReplayMark): Promise<void> {
-    const saved = await this.#shelf.save(token, undefined, [replayRow(replay)])
-    if (saved !== 'saved') throw replayed()
-    this.#listeners.emit('issued', { tokenId: token.id, peer: token.peer })
-  }
-
-  /** The renewed token, the mark of its request and the answer, for a request that is repeated, in one commit. */
-  async recordRenewed(token: SecurityContextToken, base: SecurityContextToken, replay: ReplayMark, response: TokenResponse, messageId?: string): Promise<void> {
-    const companions: Companion[] = [replayRow(replay)]
-    if (messageId !== undefined) {
-      if (messageId.length > this.#options.limits.identifierLength) throw new PeerViolation('ERR_SCT_RENEW', 'the MessageID is too long', FAULTS.invalidRequest)
-      const key = renewalRow(token.id, messageId)
-      companions.push({ key, value: rememberAnswer(this.#options.serializer, key, response) })
-    }
-    // Before the renewal comes to be seen, messages went under what was there.
-    if (!this.#seen.has(token.id)) this.#seen.set(token.id, currentInstance(base).instance)
-    this.#afterSave(await this.#shelf.save(token, base, companions), 'renewed', token)
-  }
-
-  async recordCancelled(token: SecurityContextToken, base: SecurityContextToken, replay: ReplayMark): Promise<void> {
-    this.#afterSave(await this.#shelf.save(token, base, [replayRow(replay)]), 'cancelled', token)
-  }
-
-  #afterSave(saved: 'saved' | 'changed' | 'seen', event: 'renewed' | 'cancelled', token: SecurityContextToken): void {
-    if (saved === 'seen') throw replayed()
-    // Two at the same time, here or on another node: one wins.
-    if (saved === 'changed') {
-      this.#shelf.drop(token.id)
-      throw new PeerViolation('ERR_SCT_RACE', 'the token was changed by another request', FAULTS.unableToRenew, { tokenId: token.id, retryable: true })
-    }
-    this.#listeners.emit(event, { tokenId: token.id, peer: token.peer })
-  }
+  /** Live tokens that this principal got from us. */
+  held(principal: Principal): number { return this.#authority.held(principal) }
 
   // ---- Inside --------------------------------------------------------------------------------------------------------------------
 
@@ -569,7 +494,9 @@ export class SctManager implements AsyncDisposable {
       if (token === undefined || token.state !== 'live') throw new UsageError('ERR_SCT_UNKNOWN', 'no such token, or it was cancelled', { tokenId: id })
       const at = this.#now()
       const request = renewRequest(token, random)
-      const fresh = acceptRenewed(token, request, await renewWith(token, request, signal), at, this.#now(), this.#acceptance)
+      const messageId = urnUuid(random)
+      const answer = await this.#insist(() => renewWith(token, request, signal, messageId), signal)
+      const fresh = acceptRenewed(token, request, answer, at, this.#now(), this.#acceptance)
       const add = (base: SecurityContextToken): SecurityContextToken => ({ ...base, instances: [...believedInstances(base, at, this.#policy.overlapMs), fresh] })
       // Durable before it is used: after a crash the peer's newest key must be known.
       await this.#saveOver(add(token), add)
@@ -585,6 +512,23 @@ export class SctManager implements AsyncDisposable {
       this.#arm()
       if (id !== undefined && !this.#closed) this.#listeners.emit('notRenewed', { tokenId: id, peer: entry.peer, error })
       throw error
+    }
+  }
+
+  /**
+   * A Renew whose answer is lost has renewed the token at the peer: there the old key ends with the overlap. So the same request is repeated
+   * as long as the overlap lasts, and the peer answers it from what it stored.
+   */
+  async #insist<T>(ask: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const until = this.#now() + INSIST_PART * this.#policy.overlapMs
+    for (let wait = INSIST_MS; ; wait *= 2) {
+      try {
+        return await ask()
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!(error instanceof WsrmError && error.retryable) || this.#now() + wait >= until) throw error
+        await pause(this.#options.clock, wait, signal)
+      }
     }
   }
 
@@ -653,14 +597,7 @@ export class SctManager implements AsyncDisposable {
   async sweep(): Promise<void> {
     const now = this.#now()
     const isOver = (token: SecurityContextToken): boolean => !this.#users.has(token.id) && now >= currentInstance(token).expires + this.#rememberMs
-    const rows: Row[] = []
-    for await (const { row, token } of this.#shelf.stored()) {
-      if (!isOver(token)) continue
-      rows.push(row)
-      for await (const answer of this.#shelf.rows('renewal', token.id)) rows.push(answer)
-    }
-    for await (const row of this.#shelf.rows('replay')) if (now >= Number(new TextDecoder().decode(row.value))) rows.push(row)
-    await this.#shelf.discard(rows)
+    await this.#shelf.sweep(isOver, now)
     for (const token of [...this.#shelf.all()]) {
       if (!isOver(token)) continue
       this.#shelf.drop(token.id)
@@ -674,14 +611,10 @@ export class SctManager implements AsyncDisposable {
     this.#cancelAlarm?.()
     const reason = new UsageError('ERR_SCT_CLOSED', 'the token manager was closed')
     for (const entry of [...this.#current.values(), ...this.#entries.values()]) entry.flight?.abort(reason)
-    await Promise.allSettled(this.#queues.values())
+    await this.#authority.settled()
   }
 }
 
-const replayRow = (mark: ReplayMark): Companion => ({ key: storeKey('replay', mark.key), value: new TextEncoder().encode(String(mark.until)) })
-const renewalRow = (id: TokenId, messageId: string): string => storeKey('renewal', id, messageId)
-const principalName = (principal: Principal): string => storeKey(principal.kind, principal.kind === 'certificate' ? principal.thumbprint : principal.name)
-const replayed = (): SecurityFailure => new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
 /** 53 bits as a number from [0, 1). */
 const chanceOf = (random: RandomSource): number => {
   const bytes = random.bytes(6)

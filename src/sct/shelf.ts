@@ -102,10 +102,20 @@ export class TokenShelf {
 
   async read(key: string): Promise<Uint8Array | undefined> { return (await this.#row(key))?.value }
 
-  /** Deletes rows that are still as they were read. */
-  async discard(rows: readonly Row[]): Promise<void> {
-    if (rows.length === 0) return
-    await this.#store.commit(rows.map((row) => ({ expect: [{ head: row.key, revision: row.revision }], writes: [{ delete: row.key }] })))
+  /** Deletes tokens that are over, answers whose token is gone, and marks whose time has passed; each only if it is still as it was read. */
+  async sweep(isOver: (token: SecurityContextToken) => boolean, now: number): Promise<void> {
+    const gone: Row[] = []
+    const kept = new Set<string>(this.#tokens.keys())
+    for await (const row of this.rows('token')) {
+      const token = this.#openOrQuarantine(row)
+      if (token !== undefined && isOver(token)) {
+        gone.push(row)
+        kept.delete(token.id)
+      } else kept.add(namedIn(row.key))
+    }
+    for await (const row of this.rows('renewal')) if (!kept.has(namedIn(row.key))) gone.push(row)
+    for await (const row of this.rows('replay')) if (now >= Number(new TextDecoder().decode(row.value))) gone.push(row)
+    if (gone.length > 0) await this.#store.commit(gone.map((row) => ({ expect: [{ head: row.key, revision: row.revision }], writes: [{ delete: row.key }] })))
   }
 
   rows(...prefix: readonly string[]): AsyncIterable<Row> { return this.#store.scan(storeKey(...prefix)) }
@@ -147,6 +157,13 @@ export class TokenShelf {
       return undefined
     }
   }
+}
+
+/** The second part of a key: the token's identifier (`storeKey` writes each part with its length in front). */
+function namedIn(key: string): string {
+  const [, kind = '', rest = ''] = /^\d+:([^;]*);(.*)$/s.exec(key) ?? []
+  const colon = rest.indexOf(':')
+  return kind === '' ? '' : rest.slice(colon + 1, colon + 1 + Number(rest.slice(0, colon)))
 }
 
 /** The same state and the same instances. */

@@ -181,6 +181,14 @@ describe('cancel', () => {
     expect(faultOf(cancel(issued(), { bound: 1 }))).toBe(FAULTS.requestFailed)
   })
 
+  test('a key that is not believed any more cancels nothing', () => {
+    const first = issued()
+    expect(faultOf(ask(cancelOf(first), { existing: first, signer: signerOf(first) }, NOW + 10 * HOUR))).toBe(FAULTS.badContextToken)
+    const second = granted(renew(first)).token
+    expect(ask(cancelOf(first), { existing: second, signer: signerOf(first) }, NOW + HOUR + MINUTE).granted).toBe(true)
+    expect(faultOf(ask(cancelOf(first), { existing: second, signer: signerOf(first) }, NOW + HOUR + 6 * MINUTE))).toBe(FAULTS.badContextToken)
+  })
+
   test.each<[string, Partial<TokenQuestion>]>([
     ['signed by another token', { signer: signerOf(issued()) }],
     ['of another principal', { principal: BOB }],

@@ -305,6 +305,40 @@ describe('renewal', () => {
     expect((await manager.get(id))?.instances).toHaveLength(1)
   })
 
+  test('whose answer is lost is asked for again with the same MessageID and entropy, and answered from what was stored', async () => {
+    const world = new World()
+    const names: string[] = []
+    let lost = 2
+    const manager = world.manager({ renewWith: async (token, request, _signal, messageId) => {
+      names.push(messageId)
+      const { response } = await world.ask({ request, messageId, signer: signerOf(token) })
+      if (lost-- > 0) throw new TransportFailed('ERR_HTTP_TIMEOUT', 'no answer', { retryable: true })
+      return { response, principal: SERVICE }
+    } })
+    const id = await manager.token(PEER)
+    const renewed = manager.renew(id)
+    await settle()
+    await world.clock.pass(10_000)
+    await renewed
+    expect(names).toHaveLength(3)
+    expect(new Set(names).size).toBe(1)
+    expect((await world.service.get(id))?.instances).toHaveLength(2)
+    expect(keyOf(await manager.get(id))).toBe(keyOf(await world.service.get(id)))
+  })
+
+  test('is given up when the peer is away for longer than the old key would be believed', async () => {
+    const world = new World()
+    let tries = 0
+    const manager = world.manager({ renewWith: async () => { tries += 1; throw new TransportFailed('ERR_HTTP_FAILED', 'away', { retryable: true }) } })
+    const id = await manager.token(PEER)
+    const failed = errorOf(manager.renew(id))
+    await settle()
+    await world.clock.pass(5 * MINUTE)
+    expect(await failed).toBeInstanceOf(BootstrapFailed)
+    expect(tries).toBe(7)
+    expect(await manager.token(PEER)).toBe(id)
+  })
+
   test('by two at the same time is one renewal', async () => {
     const world = new World()
     const manager = world.manager()
@@ -650,6 +684,21 @@ describe('at the recipient', () => {
     expect((await world.ask({ request: issueOf(), principal: BOB })).token.principal).toEqual(BOB)
     await world.clock.pass(10 * HOUR)
     expect((await world.ask({ request: issueOf() })).token).toBeDefined()
+  })
+
+  test('a principal who lost his tokens in crashes is not locked out: the oldest that no sequence is bound to gives way', async () => {
+    const world = new World({ limits: { ...DEFAULT_LIMITS, tokensPerPrincipal: 3 } })
+    const ids: TokenId[] = []
+    for (let at = 0; at < 3; at++) {
+      ids.push((await world.ask({ request: issueOf(`c${at}`) })).token.id)
+      await world.clock.pass(MINUTE)
+    }
+    world.service.use(ids[0] as TokenId, LANE)
+    expect(await errorOf(world.ask({ request: issueOf() }))).toMatchObject({ fault: FAULTS.requestFailed })
+    await world.clock.pass(10 * MINUTE)
+    await world.ask({ request: issueOf() })
+    expect(await Promise.all(ids.map(async (id) => (await world.service.status(id))?.state))).toEqual(['live', 'cancelled', 'live'])
+    expect(world.service.held(ALICE)).toBe(3)
   })
 
   test('a token with a sequence is not cancelled; without one it is, and a second cancel is answered alike', async () => {

@@ -87,7 +87,7 @@ export class World {
     return new SctManager({
       store: this.store, serializer: serializerOf(`client/${this.#managers}`), clock: this.clock, random: seeded(`client/${this.#managers}`), limits: DEFAULT_LIMITS,
       establish: async (_peer, request) => ({ response: (await this.ask({ request })).response, principal: SERVICE }),
-      renewWith: async (token, request) => ({ response: (await this.ask({ request, signer: signerOf(token) })).response, principal: SERVICE }),
+      renewWith: async (token, request, _signal, messageId) => ({ response: (await this.ask({ request, messageId, signer: signerOf(token) })).response, principal: SERVICE }),
       cancelWith: async (token, request) => { await this.ask({ request, signer: signerOf(token) }) },
       ...options,
     })
