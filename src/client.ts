@@ -15,8 +15,8 @@ import { type Reply, replyOf, type XmlBody } from './message.ts'
 import { type ConversationEvents, Listeners } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
-import { type CloseReport, type ConversationStatus, type EngineEvent, type PendingMessage, SequenceEngine, type Ticket } from './rm/engine.ts'
-import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
+import { type CloseReport, type EngineEvent, type LaneStatus, type PendingMessage, SequenceEngine, type Ticket } from './rm/engine.ts'
+import { DEFAULT_TIMING } from './rm/timing.ts'
 import type { Content, LaneId, Outbound } from './rm/turn.ts'
 import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
 import type { Established } from './sct/requestor.ts'
@@ -43,6 +43,8 @@ export interface ClientOptions {
   readonly clock?: Clock
   readonly random?: RandomSource
   readonly limits?: Partial<Limits>
+  /** First resend after so long, doubled each time. Default: 2 s. */
+  readonly retransmitAfterMs?: number
   /** Sees every message and, where it asks, every secret. For recordings only. */
   readonly dangerTap?: DangerTap
 }
@@ -55,8 +57,6 @@ export interface ConnectOptions extends Wait {
   readonly name?: string
   /** Default true; without an offered sequence only one-way messages are sent. */
   readonly offer?: boolean
-  /** First resend after so long, doubled each time. */
-  readonly retransmitAfterMs?: number
   readonly maxPending?: number
   readonly maxPendingBytes?: number
 }
@@ -73,7 +73,7 @@ export interface Client extends AsyncDisposable {
 }
 export interface Conversation extends AsyncDisposable {
   readonly tokenId: TokenId
-  readonly status: ConversationStatus
+  readonly status: LaneStatus
   /** Resolves when the message is durable here; its acknowledgement is the ticket's second promise. */
   send(body: XmlBody, options: SendOptions): Promise<Ticket>
   /** Resolves with the reply. @throws {SoapFault} the answer is a fault; {ReplyLost}; {DeliveryFailed} */
@@ -118,7 +118,8 @@ class ClientFace implements Client {
   readonly #lasting: boolean
   /** By the name of the token's key. */
   readonly #lines = new Map<string, Line>()
-  readonly #byLane = new Map<LaneId, { readonly line: Line; readonly events: Listeners<ConversationEvents> }>()
+  /** Conversations that are open in this process. */
+  readonly #open = new Map<LaneId, Listeners<ConversationEvents>>()
   #restored: Promise<unknown> | undefined
   #exchanges = 0
 
@@ -139,7 +140,8 @@ class ClientFace implements Client {
     })
     this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache())
     this.#engine = new SequenceEngine({
-      ...shared, security: this.tokens, timing: DEFAULT_TIMING,
+      ...shared, security: this.tokens, restoreDetached: true,
+      timing: { ...DEFAULT_TIMING, ...(options.retransmitAfterMs !== undefined && { retransmitMs: options.retransmitAfterMs }) },
       transmit: (outbound, signal) => this.#transmit(outbound, signal),
       respond: () => undefined,
       deliver: () => Promise.resolve(undefined),
@@ -156,31 +158,40 @@ class ClientFace implements Client {
     this.#restored ??= this.#restore()
     await this.#restored
     const wait = waitOf(options)
-    const timing: Partial<RmTiming> = options.retransmitAfterMs === undefined ? {} : { retransmitMs: options.retransmitAfterMs }
-    const known = options.name === undefined ? undefined : this.#engine.named(options.name)
-    const lane = known ?? await this.#openLane(line, options, timing, wait)
-    const tokenId = this.#engine.tokenOf(lane)
+    const known = options.name === undefined ? undefined : this.#engine.find(options.name)
+    if (known !== undefined && this.#open.has(known)) throw new UsageError('ERR_NAME_TAKEN', `the conversation ${options.name} is open in this process already`)
+    const lane = known ?? await this.#openLane(line, options, wait)
+    const tokenId = await this.#tokenOf(lane, line)
     const events = new Listeners<ConversationEvents>()
-    this.#byLane.set(lane, { line, events })
-    await this.#engine.attach(lane, timing)
+    this.#open.set(lane, events)
+    if (known !== undefined) this.#engine.attach(lane)
     return new ConversationFace({
       lane, tokenId, engine: this.#engine, events, limits: this.#limits, random: this.#random, named: options.name !== undefined, offer: options.offer ?? true,
       ended: async (how) => {
-        this.#byLane.delete(lane)
+        this.#open.delete(lane)
         if (how === 'closed' && this.tokens.users(tokenId).length === 0) await this.tokens.cancel(tokenId, { timeoutMs: CANCEL_MS })
         await owner?.[Symbol.asyncDispose]()
       },
     })
   }
 
-  async #openLane(line: Line, options: ConnectOptions, timing: Partial<RmTiming>, wait: Wait): Promise<LaneId> {
+  /** Step 1 of the flow: a live token of this peer is a required argument of `engine.open`, the only producer of CreateSequence. */
+  async #openLane(line: Line, options: ConnectOptions, wait: Wait): Promise<LaneId> {
     const tokenId = await this.tokens.token(line.peer, wait)
     const { profile } = line
     return this.#engine.open(tokenId, {
-      url: line.url, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay, timing,
+      url: line.url, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
       ...(options.name !== undefined && { name: options.name }),
       ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
     })
+  }
+  /** A conversation that comes back from the store must be the one that is asked for: the same service, as the same principal, under the same policy. */
+  async #tokenOf(lane: LaneId, line: Line): Promise<TokenId> {
+    const tokenId = this.#engine.status(lane)?.tokenId
+    const token = tokenId === undefined ? undefined : await this.tokens.remembered(tokenId)
+    if (tokenId === undefined || token === undefined) throw new UsageError('ERR_CONVERSATION_OVER', 'the conversation is over')
+    if (token.peer !== peerName(line.peer)) throw new UsageError('ERR_NAME_TAKEN', 'the conversation of that name has another service, another certificate or another profile')
+    return tokenId
   }
 
   async #restore(): Promise<void> {
@@ -281,14 +292,12 @@ class ClientFace implements Client {
 
   /** Sends one message and hands what comes back to the engine: words when they are proven, otherwise a hint. */
   async #transmit(outbound: Outbound, signal: AbortSignal): Promise<void> {
-    const way = this.#byLane.get(outbound.lane)
-    if (way === undefined) return
-    const { line } = way
     const token = await this.tokens.get(outbound.tokenId)
     if (token === undefined) {
-      this.#engine.suspend(outbound.lane, 'the token has expired')
+      this.#engine.hint(outbound.lane, { kind: 'refused-answer', code: 'ERR_SCT_EXPIRED' }, outbound)
       return
     }
+    const line = this.#lineOf(token.peer)
     const instance = this.tokens.writing(token)
     const written = encode(outbound, token, { profile: line.profile, role: 'initiator', instance, now: this.#clock.now(), random: this.#random, limits: this.#limits })
     let answer: PostAnswer
@@ -321,19 +330,20 @@ class ClientFace implements Client {
     } catch (error) {
       // D9: what is not proven changes nothing; it is told, and the wait goes on.
       if (!(error instanceof SecurityFailure || error instanceof PeerViolation || (error instanceof WsrmError && error.code.startsWith('ERR_XML')))) throw error
-      this.#byLane.get(outbound.lane)?.events.emit('security', { code: error.code, detail: error.message })
+      this.#open.get(outbound.lane)?.emit('security', { code: error.code, detail: error.message })
       this.#engine.hint(outbound.lane, { kind: 'refused-answer', code: error.code }, outbound)
     }
   }
 
   #observe(event: EngineEvent): void {
-    const events = this.#byLane.get(event.lane)?.events
+    const events = event.lane === undefined ? undefined : this.#open.get(event.lane)
     if (events === undefined) return
     switch (event.kind) {
       case 'state': return events.emit('state', { state: event.state })
       case 'retransmit': return events.emit('retransmit', { number: event.number, tries: event.tries })
       case 'lost': return events.emit('lost', { numbers: event.numbers, reason: event.reason })
-      case 'security': return events.emit('security', { code: event.code })
+      case 'suspended': return events.emit('suspended', { reason: event.reason })
+      case 'security': return events.emit('security', { code: event.code, ...(event.detail !== undefined && { detail: event.detail }) })
       case 'error': return events.emit('error', { error: event.error })
       default: return
     }
@@ -361,7 +371,11 @@ class ConversationFace implements Conversation {
 
   constructor(parts: ConversationParts) { this.#parts = parts }
   get tokenId(): TokenId { return this.#parts.tokenId }
-  get status(): ConversationStatus { return this.#parts.engine.status(this.#parts.lane) }
+  get status(): LaneStatus {
+    const status = this.#parts.engine.status(this.#parts.lane)
+    if (status === undefined) throw new UsageError('ERR_CONVERSATION_OVER', 'the conversation is over and forgotten')
+    return status
+  }
   on<K extends keyof ConversationEvents>(event: K, listener: (event: ConversationEvents[K]) => void): Disposable { return this.#parts.events.on(event, listener) }
 
   send(body: XmlBody, options: SendOptions): Promise<Ticket> { return this.#submit(body, options, 'one-way') }
@@ -373,9 +387,7 @@ class ConversationFace implements Conversation {
   }
 
   async reply(key: string, wait: Wait = {}): Promise<Reply> {
-    const stored = await this.#parts.engine.reply(this.#parts.lane, key, wait)
-    if ('fault' in stored) throw new SoapFault(stored.fault)
-    return replyOf(stored.content)
+    return replyOf(await this.#parts.engine.reply(this.#parts.lane, key, wait))
   }
 
   #submit(body: XmlBody, options: SendOptions, shape: 'one-way' | 'request'): Promise<Ticket> {
@@ -386,7 +398,7 @@ class ConversationFace implements Conversation {
     return engine.submit(lane, content, shape, options.key ?? urnUuid(random), waitOf(options))
   }
 
-  pending(): AsyncIterable<PendingMessage> { return this.#parts.engine.pending(this.#parts.lane) }
+  async *pending(): AsyncIterable<PendingMessage> { yield* this.#parts.engine.pending(this.#parts.lane) }
   drained(wait: Wait = {}): Promise<void> { return this.#parts.engine.drained(this.#parts.lane, wait) }
 
   async close(wait: Wait = {}): Promise<CloseReport> {

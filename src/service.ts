@@ -14,7 +14,7 @@ import { ApplicationFault, type Message, messageOf, type Outcome } from './messa
 import { Listeners, type ServiceEvents } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
-import { type DeliveryOutcome, SequenceEngine, type SequenceStatus } from './rm/engine.ts'
+import { type DeliveryOutcome, type EngineEvent, type LaneStatus, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
 import type { Content, Delivery, ExchangeId, Outbound } from './rm/turn.ts'
 import { type Answered, SctManager, type TokenAsk } from './sct/manager.ts'
@@ -68,7 +68,7 @@ export interface Service extends AsyncDisposable {
   /** Bytes in, bytes out: mount it before any body parser, or pass raw bytes. Never rejects for what a peer sent. */
   handle(request: HttpRequest, wait?: Wait): Promise<HttpResponse>
   listen(options: ListenOptions): Promise<Listening>
-  sequences(): AsyncIterable<SequenceStatus>
+  sequences(): AsyncIterable<LaneStatus>
   on<K extends keyof ServiceEvents>(event: K, listener: (event: ServiceEvents[K]) => void): Disposable
   close(wait?: Wait): Promise<void>
 }
@@ -110,13 +110,17 @@ class ServiceFace<Tx> implements Service {
     this.#address = options.address === undefined ? undefined : String(options.address)
     this.#own = { certificates: options.accept.map((each) => each.certificate), privateKeys: options.accept.map((each) => each.key) }
     const { store, serializer } = sealedStore(options.store, options.keyring, this.#random)
+    const shapes = new Map(Object.entries(options.operations ?? {}).map(([action, { shape }]) => [action, shape]))
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
     this.#tokens = new SctManager(shared as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
     this.#engine = new SequenceEngine<Tx>({
       ...shared, security: this.#tokens,
       timing: { ...DEFAULT_TIMING, ...options.timing, ...(options.holdReplyMs !== undefined && { holdReplyMs: options.holdReplyMs }), ...(options.maxDeliveries !== undefined && { maxDeliveries: options.maxDeliveries }) },
-      responder: { acceptOffer: options.acceptOffer ?? true, bindUnscopedToSigner: options.bindUnscopedToSigner ?? false, address: () => this.#address ?? '', shape: (action) => options.operations?.[action]?.shape },
+      acceptOffers: options.acceptOffer ?? true, bindUnscopedToSigner: options.bindUnscopedToSigner ?? false,
+      ...(this.#address !== undefined && { address: this.#address }),
+      shapeOf: (received) => shapes.get(received.action),
+      undeliverable: (delivery) => this.#fault(delivery, { code: 'Receiver', reason: FAULTS.receiver.reason }),
       transmit: () => Promise.reject(new UsageError('ERR_SERVICE_TRANSMIT', 'a service only answers')),
       respond: (exchange, answer) => void this.#respond(exchange, answer),
       deliver: (delivery, signal) => this.#deliver(delivery, signal),
@@ -130,7 +134,7 @@ class ServiceFace<Tx> implements Service {
   }
 
   on<K extends keyof ServiceEvents>(event: K, listener: (event: ServiceEvents[K]) => void): Disposable { return this.#events.on(event, listener) }
-  sequences(): AsyncIterable<SequenceStatus> { return this.#engine.sequences() }
+  async *sequences(): AsyncIterable<LaneStatus> { yield* this.#engine.sequences() }
 
   async listen(options: ListenOptions): Promise<Listening> {
     const listening = await listen((request, wait) => this.handle(request, wait), options, this.#limits)
@@ -337,10 +341,12 @@ class ServiceFace<Tx> implements Service {
 
   // ---- the handler ----
 
-  async #deliver(delivery: Delivery & { readonly tokenId: TokenId }, signal: AbortSignal): Promise<DeliveryOutcome<Tx> | undefined> {
-    const { content, soap, shape } = delivery.received
+  async #deliver(delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome<Tx> | undefined> {
+    const { content, shape } = delivery.received
+    const tokenId = this.#engine.status(delivery.lane)?.tokenId
+    if (tokenId === undefined) throw new UsageError('ERR_LANE_UNKNOWN', 'the sequence of the message is not there any more')
     try {
-      const outcome = await this.#options.handle(messageOf(delivery, delivery.tokenId), { signal })
+      const outcome = await this.#options.handle(messageOf(delivery, tokenId), { signal })
       const work = outcome?.commit
       if (shape === 'one-way') return work === undefined ? undefined : { work }
       const given = outcome?.reply
@@ -352,14 +358,17 @@ class ServiceFace<Tx> implements Service {
     } catch (error) {
       if (!(error instanceof ApplicationFault)) throw error
       const detail = error.detail === undefined ? [] : [readElement(error.detail, this.#limits)]
-      const body = writeApplicationFault(soap === '1.1' ? SOAP11 : SOAP12, { code: error.code, subcode: error.subcode, reason: error.reason, detail })
-      return { reply: { action: WSA10.faultAction, messageId: urnUuid(this.#random), relatesTo: content.messageId, body, headers: [], isFault: true } }
+      return { reply: this.#fault(delivery, { code: error.code, subcode: error.subcode, reason: error.reason, detail }) }
     }
   }
+  #fault({ received }: Delivery, fault: Parameters<typeof writeApplicationFault>[1]): Content {
+    const body = writeApplicationFault(received.soap === '1.1' ? SOAP11 : SOAP12, fault)
+    return { action: WSA10.faultAction, messageId: urnUuid(this.#random), relatesTo: received.content.messageId, body, headers: [], isFault: true }
+  }
 
-  #observe(event: { readonly kind: string; readonly code?: string; readonly error?: unknown }): void {
-    if (event.kind === 'security') this.#events.emit('security', { code: event.code ?? 'ERR_RM_SCOPE' })
-    if (event.kind === 'error' && event.error instanceof Error) this.#events.emit('error', { error: event.error })
+  #observe(event: EngineEvent): void {
+    if (event.kind === 'security') this.#events.emit('security', { code: event.code, ...(event.detail !== undefined && { detail: event.detail }) })
+    if (event.kind === 'error') this.#events.emit('error', { error: event.error })
   }
 }
 

@@ -57,6 +57,8 @@ export interface EngineOptions<Tx = unknown> {
   readonly bindUnscopedToSigner?: boolean
   /** The service's own address, where acknowledgements of replies shall go; default: the wsa:To of the CreateSequence. */
   readonly address?: string
+  /** Initiator lanes that come back from the store rest until `attach`: whoever sends for them must be there first. */
+  readonly restoreDetached?: boolean
   /** One-way or request, where the operation is known; default: by ReplyTo. */
   shapeOf?(received: Received): 'one-way' | 'request' | undefined
 }
@@ -351,6 +353,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       const { facts } = head
       if (tokens.refused.has(facts.tokenId)) continue
       const shell = this.#shell(facts, {})
+      shell.isDetached = facts.role === 'initiator' && this.#own.restoreDetached === true
       try {
         await this.#load(shell)
         lanes++
