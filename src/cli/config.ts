@@ -1,0 +1,237 @@
+/**
+ * CLIENT.json and SERVICE.json: the options of `connect` and `createService` as data. File names are relative to the config file.
+ * Read strictly: a member that is not known, or that has another type, is an error that names it. Values are never quoted: some are secret.
+ *
+ * @module
+ */
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import {
+  BASIC256_SHA1, type ClientBootstrap, type ClientOptions, type ConnectOptions, DEFAULT_PROFILE, Keyring, type Profile, type ServiceBootstrap, type ServiceOptions,
+  type Store, type Trust, UsageError, WsrmError, x509,
+} from '../index.ts'
+import { SUITES } from '../spec/algorithms.ts'
+import { openSqliteStore } from '../store/sqlite.ts'
+
+/** PEM texts, for a recording with keys. */
+export interface RecordedKeys { readonly certificates: readonly string[]; readonly privateKeys: readonly string[] }
+export interface ClientConfig {
+  readonly options: ClientOptions & ConnectOptions
+  readonly keys: RecordedKeys
+  /** Closes the store that was opened here. */
+  close(): Promise<void>
+}
+export interface ServiceConfig {
+  readonly options: Omit<ServiceOptions<DatabaseSync>, 'handle'>
+  readonly listen: { readonly path?: string; readonly tls?: { readonly cert: string; readonly key: string } }
+  readonly keys: RecordedKeys
+  close(): Promise<void>
+}
+
+export async function readClientConfig(path: string): Promise<ClientConfig> {
+  const file = await ConfigFile.read(path)
+  const root = file.root(['bootstrap', 'trust', 'profile', 'name', 'store', 'keyring', 'offer', 'retransmitAfterMs', 'maxPending', 'maxPendingBytes'])
+  const certificates: string[] = []
+  const privateKeys: string[] = []
+  const bootstrap = await clientBootstrap(root.object('bootstrap', ['kind', 'certificate', 'key', 'service']), { certificates, privateKeys })
+  const trust = await readTrust(root.object('trust', ['pins', 'authorities']))
+  const [profile] = root.has('profile') ? readProfiles(root) : [DEFAULT_PROFILE]
+  const kept = await openStore(root)
+  return {
+    options: {
+      bootstrap, trust, profile, ...kept.options, ...root.numbers('retransmitAfterMs', 'maxPending', 'maxPendingBytes'), ...root.flags('offer'),
+      ...(root.has('name') ? { name: root.text('name') } : {}),
+    },
+    keys: { certificates, privateKeys },
+    close: kept.close,
+  }
+}
+
+export async function readServiceConfig(path: string): Promise<ServiceConfig> {
+  const file = await ConfigFile.read(path)
+  const root = file.root(['accept', 'profile', 'path', 'address', 'store', 'keyring', 'tls', 'operations', 'acceptOffer', 'bindUnscopedToSigner', 'holdReplyMs', 'maxDeliveries'])
+  const certificates: string[] = []
+  const privateKeys: string[] = []
+  const accept = []
+  for (const each of root.objects('accept', ['kind', 'certificate', 'key', 'trust'])) accept.push(await serviceBootstrap(each, { certificates, privateKeys }))
+  const tls = root.has('tls') ? root.object('tls', ['certificate', 'key']) : undefined
+  const secured = tls === undefined ? {} : { tls: { cert: await tls.file('certificate'), key: await tls.file('key') } }
+  const kept = await openStore(root)
+  return {
+    options: {
+      accept, ...kept.options, ...root.numbers('holdReplyMs', 'maxDeliveries'), ...root.flags('acceptOffer', 'bindUnscopedToSigner'),
+      ...(root.has('profile') ? { profile: readProfiles(root) } : {}),
+      ...(root.has('address') ? { address: root.text('address') } : {}),
+      ...(root.has('operations') ? { operations: readOperations(root) } : {}),
+    },
+    listen: { ...(root.has('path') ? { path: root.text('path') } : {}), ...secured },
+    keys: { certificates, privateKeys },
+    close: kept.close,
+  }
+}
+
+interface Collected { readonly certificates: string[]; readonly privateKeys: string[] }
+
+async function clientBootstrap(entry: Entry, collected: Collected): Promise<ClientBootstrap> {
+  entry.choice('kind', ['x509'])
+  const [certificate, key, service] = [await entry.file('certificate'), await entry.file('key'), await entry.file('service')]
+  collected.certificates.push(certificate, service)
+  collected.privateKeys.push(key)
+  return entry.attempt(() => x509({ certificate, key, service }))
+}
+async function serviceBootstrap(entry: Entry, collected: Collected): Promise<ServiceBootstrap> {
+  entry.choice('kind', ['x509'])
+  const [certificate, key, trust] = [await entry.file('certificate'), await entry.file('key'), await readTrust(entry.object('trust', ['pins', 'authorities']))]
+  collected.certificates.push(certificate)
+  collected.privateKeys.push(key)
+  return entry.attempt(() => x509({ identity: { certificate, key }, trust }))
+}
+async function readTrust(entry: Entry): Promise<Trust> {
+  if (entry.has('pins') === entry.has('authorities')) throw entry.wrong('', 'names either pins or authorities')
+  return entry.has('pins') ? { pins: entry.texts('pins') } : { authorities: await Promise.all(entry.texts('authorities').map((name) => entry.read('authorities', name))) }
+}
+
+async function openStore(root: Entry): Promise<{ readonly options: { readonly store?: Store<DatabaseSync>; readonly keyring?: Keyring }; close(): Promise<void> }> {
+  if (!root.has('store')) {
+    if (root.has('keyring')) throw root.wrong('keyring', 'is of no use without store')
+    return { options: {}, close: () => Promise.resolve() }
+  }
+  if (!root.has('keyring')) throw root.wrong('store', 'needs a keyring: nothing is kept in clear')
+  const keyring = await Keyring.fromFile(root.path('keyring'))
+  const store = await openSqliteStore(root.path('store'))
+  return { options: { store, keyring }, close: () => Promise.resolve(store[Symbol.asyncDispose]()) }
+}
+
+const PRESETS: ReadonlyMap<string, Profile> = new Map([['default', DEFAULT_PROFILE], ['basic256Sha1', BASIC256_SHA1]])
+const CHOICES: Readonly<Record<string, readonly (string | boolean)[]>> = {
+  soap: ['1.1', '1.2'], addressing: ['200508', '200408'], rm: ['1.0', '1.1'], sc: ['200512', '200502'], suite: [...SUITES.keys()],
+  hmac: ['hmac-sha1', 'hmac-sha256'], rsa: ['rsa-sha1', 'rsa-sha256'], derivedKeys: [true, false], order: ['sign-before-encrypt', 'encrypt-before-sign'],
+  encryptSignature: [true, false], encryptLifecycle: [true, false], str: ['header', 'body', 'dangerOmit'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'],
+}
+/** A preset by name, one changed (`{ "preset": "default", "soap": "1.1" }`), or a list of alternatives. */
+function readProfiles(root: Entry): readonly [Profile, ...Profile[]] {
+  const values = root.list('profile')
+  const [first, ...rest] = values.map((value, index): Profile => {
+    if (typeof value === 'string') return presetOf(root, value)
+    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', ...Object.keys(CHOICES)])
+    const changes = Object.keys(CHOICES).filter((name) => entry.has(name)).map((name) => [name, entry.choice(name, CHOICES[name] ?? [])] as const)
+    const accept = entry.has('accept') ? { accept: { ...DEFAULT_PROFILE.accept, ...entry.object('accept', ['sha1']).flags('sha1') } } : {}
+    return { ...presetOf(root, entry.has('preset') ? entry.text('preset') : 'default'), ...Object.fromEntries(changes), ...accept }
+  })
+  if (first === undefined) throw root.wrong('profile', 'is empty')
+  return [first, ...rest]
+}
+function presetOf(root: Entry, name: string): Profile {
+  const preset = PRESETS.get(name)
+  if (preset === undefined) throw root.wrong('profile', `names no preset; there are ${[...PRESETS.keys()].join(', ')}`)
+  return preset
+}
+function readOperations(root: Entry): Readonly<Record<string, { readonly shape: 'one-way' | 'request' }>> {
+  const operations = root.open('operations')
+  return Object.fromEntries(operations.names().map((action) => [action, { shape: operations.object(action, ['shape']).choice('shape', ['one-way', 'request'] as const) }]))
+}
+
+/** A config file and what is said of it when it is wrong. */
+class ConfigFile {
+  readonly name: string
+  readonly #value: unknown
+  private constructor(name: string, value: unknown) {
+    this.name = name
+    this.#value = value
+  }
+
+  static async read(path: string): Promise<ConfigFile> {
+    const text = await readFile(path, 'utf8').catch((cause: unknown) => { throw new UsageError('ERR_CONFIG', `${path} cannot be read (${codeOf(cause)})`) })
+    try {
+      return new ConfigFile(path, JSON.parse(text))
+    } catch {
+      // The parser's message quotes the text.
+      throw new UsageError('ERR_CONFIG', `${path} is no JSON`)
+    }
+  }
+  root(known: readonly string[]): Entry { return Entry.of(this.name, '', this.#value, known) }
+}
+
+/** One object of the file: members by name, each with the type that is asked for. */
+class Entry {
+  readonly #file: string
+  readonly #at: string
+  readonly #members: ReadonlyMap<string, unknown>
+  private constructor(file: string, at: string, members: ReadonlyMap<string, unknown>) {
+    this.#file = file
+    this.#at = at
+    this.#members = members
+  }
+
+  static of(file: string, at: string, value: unknown, known: readonly string[] | 'any'): Entry {
+    const where = at === '' ? file : `${file}: ${at}`
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UsageError('ERR_CONFIG', `${where} is no object`)
+    const entry = new Entry(file, at, new Map(Object.entries(value)))
+    const unknown = known === 'any' ? undefined : Object.keys(value).find((name) => !known.includes(name))
+    if (unknown !== undefined && known !== 'any') throw new UsageError('ERR_CONFIG', `${where}: unknown member ${JSON.stringify(unknown.slice(0, 64))}; known are ${known.join(', ')}`)
+    return entry
+  }
+
+  names(): readonly string[] { return [...this.#members.keys()] }
+  has(name: string): boolean { return this.#members.has(name) }
+  wrong(name: string, what: string): UsageError {
+    const path = [this.#at, name].filter((part) => part !== '').join('.')
+    return new UsageError('ERR_CONFIG', `${this.#file}: ${path} ${what}`)
+  }
+  #get(name: string, isRight: (value: unknown) => boolean, type: string): unknown {
+    if (!this.has(name)) throw this.wrong(name, 'is missing')
+    const value = this.#members.get(name)
+    if (!isRight(value)) throw this.wrong(name, `is no ${type}`)
+    return value
+  }
+
+  text(name: string): string { return this.#get(name, (value) => typeof value === 'string' && value !== '', 'text') as string }
+  texts(name: string): readonly string[] {
+    return this.#get(name, (value) => Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string'), 'list of texts') as readonly string[]
+  }
+  choice<T extends string | boolean>(name: string, choices: readonly T[]): T {
+    if (!this.has(name)) throw this.wrong(name, `is missing: ${choices.map((choice) => JSON.stringify(choice)).join(' or ')}`)
+    const value = choices.find((choice) => choice === this.#members.get(name))
+    if (value === undefined) throw this.wrong(name, `is not one of ${choices.map((choice) => JSON.stringify(choice)).join(', ')}`)
+    return value
+  }
+  flags<K extends string>(...names: readonly K[]): Partial<Record<K, boolean>> {
+    return Object.fromEntries(names.filter((name) => this.has(name)).map((name) => [name, this.#get(name, (value) => typeof value === 'boolean', 'true or false')])) as Partial<Record<K, boolean>>
+  }
+  numbers<K extends string>(...names: readonly K[]): Partial<Record<K, number>> {
+    const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0
+    return Object.fromEntries(names.filter((name) => this.has(name)).map((name) => [name, this.#get(name, isCount, 'whole number above 0')])) as Partial<Record<K, number>>
+  }
+  object(name: string, known: readonly string[]): Entry { return this.entry(name, this.#get(name, (value) => typeof value === 'object', 'object'), known) }
+  /** An object whose member names are the user's. */
+  open(name: string): Entry { return Entry.of(this.#file, this.#path(name), this.#get(name, (value) => typeof value === 'object', 'object'), 'any') }
+  objects(name: string, known: readonly string[]): readonly Entry[] {
+    const list = this.#get(name, (value) => Array.isArray(value) && value.length > 0, 'list of objects') as readonly unknown[]
+    return list.map((value, index) => this.entry(`${name}[${index}]`, value, known))
+  }
+  /** The member as a list: what is no list is a list of one. */
+  list(name: string): readonly unknown[] {
+    const value = this.#members.get(name)
+    return Array.isArray(value) ? value : [value]
+  }
+  entry(name: string, value: unknown, known: readonly string[]): Entry { return Entry.of(this.#file, this.#path(name), value, known) }
+  #path(name: string): string { return [this.#at, name].filter((part) => part !== '').join('.') }
+
+  /** The member as a path, relative to the config file. */
+  path(name: string): string { return resolve(dirname(this.#file), this.text(name)) }
+  file(name: string): Promise<string> { return this.read(name, this.text(name)) }
+  read(name: string, path: string): Promise<string> {
+    return readFile(resolve(dirname(this.#file), path), 'utf8').catch((cause: unknown) => { throw this.wrong(name, `names a file that cannot be read (${codeOf(cause)})`) })
+  }
+  /** What the library says of values from here is said with their place. */
+  attempt<T>(make: () => T): T {
+    try {
+      return make()
+    } catch (error) {
+      if (error instanceof WsrmError) throw this.wrong('', `cannot be used: ${error.message}`)
+      throw error
+    }
+  }
+}
+const codeOf = (cause: unknown): string => (cause as { readonly code?: string }).code ?? 'unknown error'

@@ -1,0 +1,91 @@
+/** What a config file may say, and what is said of one that is wrong: the member is named, no value is quoted. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readClientConfig, readServiceConfig } from '../../../src/cli/config.ts'
+import { BASIC256_SHA1, DEFAULT_PROFILE } from '../../../src/profiles/profile.ts'
+
+const identities = fileURLToPath(new URL('../../../demo/identities/', import.meta.url))
+const of = (name: string): string => join(identities, name)
+let folder = ''
+beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'wsrm-config-')) })
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const bootstrap = { kind: 'x509', certificate: of('client.pem'), key: of('client.key.pem'), service: of('service.pem') }
+const trust = { authorities: [of('authority.pem')] }
+const CLIENT = { bootstrap, trust }
+const SERVICE = { accept: [{ kind: 'x509', certificate: of('service.pem'), key: of('service.key.pem'), trust }] }
+let files = 0
+function write(value: unknown, name = `config-${++files}.json`): string {
+  writeFileSync(join(folder, name), typeof value === 'string' ? value : JSON.stringify(value), { mode: 0o600 })
+  return join(folder, name)
+}
+const keyring = { primary: 'k1', keys: [{ id: 'k1', key: Buffer.alloc(32, 1).toString('base64') }] }
+
+test('a client config of two members is enough', async () => {
+  const { options, keys, close } = await readClientConfig(write(CLIENT))
+  expect(options.profile).toEqual(DEFAULT_PROFILE)
+  expect(options.bootstrap.certificate.subject).toMatch(/client/i)
+  expect(keys.privateKeys).toHaveLength(1)
+  await close()
+})
+
+test('file names are relative to the config file, and a store opens with its keyring', async () => {
+  write(keyring, 'keyring.json')
+  const { options, close } = await readClientConfig(write({ ...CLIENT, name: 'orders', store: 'orders.db', keyring: 'keyring.json', offer: false, maxPending: 10 }))
+  expect(options).toMatchObject({ name: 'orders', offer: false, maxPending: 10 })
+  expect(options.store).toBeDefined()
+  await close()
+})
+
+test('a profile is a preset, or one that is changed; a service has several', async () => {
+  const client = await readClientConfig(write({ ...CLIENT, profile: { preset: 'basic256Sha1', soap: '1.1', accept: { sha1: false } } }))
+  expect(client.options.profile).toEqual({ ...BASIC256_SHA1, soap: '1.1', accept: { sha1: false } })
+  const service = await readServiceConfig(write({ ...SERVICE, profile: ['default', { preset: 'basic256Sha1', encryptSignature: true }], path: '/echo', holdReplyMs: 50, operations: { 'urn:a': { shape: 'one-way' } } }))
+  expect(service.options.profile).toEqual([DEFAULT_PROFILE, { ...BASIC256_SHA1, encryptSignature: true }])
+  expect(service.listen).toEqual({ path: '/echo' })
+  expect(service.options.operations).toEqual({ 'urn:a': { shape: 'one-way' } })
+})
+
+const wrongClients: readonly (readonly [what: string, config: unknown, complaint: RegExp])[] = [
+  ['no JSON', '{ "bootstrap": secret', /is no JSON/],
+  ['a list', [], /is no object/],
+  ['an unknown member', { ...CLIENT, kyring: 'x' }, /unknown member "kyring"; known are bootstrap, trust/],
+  ['a prototype in disguise', '{ "__proto__": {}, "bootstrap": {} }', /unknown member "__proto__"/],
+  ['an unknown member further in', { ...CLIENT, bootstrap: { ...bootstrap, password: 'hunter2' } }, /bootstrap: unknown member "password"/],
+  ['no bootstrap', { trust }, /bootstrap is missing/],
+  ['no trust', { bootstrap }, /trust is missing/],
+  ['trust of both kinds', { bootstrap, trust: { ...trust, pins: ['00'] } }, /trust names either pins or authorities/],
+  ['another kind', { ...CLIENT, bootstrap: { ...bootstrap, kind: 'kerberos' } }, /bootstrap\.kind is not one of "x509"/],
+  ['a file that is not there', { ...CLIENT, bootstrap: { ...bootstrap, key: 'nowhere.pem' } }, /bootstrap\.key names a file that cannot be read \(ENOENT\)/],
+  ['a key of another certificate', { ...CLIENT, bootstrap: { ...bootstrap, key: of('intruder.key.pem') } }, /bootstrap cannot be used: .*does not belong/],
+  ['a number for a text', { ...CLIENT, name: 5 }, /name is no text/],
+  ['a text for a flag', { ...CLIENT, offer: 'no' }, /offer is no true or false/],
+  ['a fraction', { ...CLIENT, maxPending: 1.5 }, /maxPending is no whole number above 0/],
+  ['an unknown preset', { ...CLIENT, profile: 'nobody' }, /profile names no preset; there are default, basic256Sha1/],
+  ['an unknown suite', { ...CLIENT, profile: { suite: 'ROT13' } }, /profile\.suite is not one of "Basic256"/],
+  ['a store without a keyring', { ...CLIENT, store: 'a.db' }, /store needs a keyring/],
+  ['a keyring without a store', { ...CLIENT, keyring: 'keyring.json' }, /keyring is of no use without store/],
+]
+test.each(wrongClients)('a client config with %s is refused', async (_, config, complaint) => {
+  const failure = await readClientConfig(write(config)).then(() => undefined, (error: unknown) => error)
+  expect(failure).toMatchObject({ name: 'UsageError', message: expect.stringMatching(complaint) })
+  expect(String(failure)).not.toMatch(/hunter2|secret/)
+})
+
+const wrongServices: readonly (readonly [what: string, config: unknown, complaint: RegExp])[] = [
+  ['nothing to accept', { accept: [] }, /accept is no list of objects/],
+  ['an unknown member in accept', { accept: [{ ...SERVICE.accept[0], user: 'alice' }] }, /accept\[0\]: unknown member "user"/],
+  ['an operation of another shape', { ...SERVICE, operations: { 'urn:a': { shape: 'both' } } }, /operations\.urn:a\.shape is not one of "one-way", "request"/],
+  ['TLS without a key', { ...SERVICE, tls: { certificate: of('service.pem') } }, /tls\.key is missing/],
+]
+test.each(wrongServices)('a service config with %s is refused', async (_, config, complaint) => {
+  await expect(readServiceConfig(write(config))).rejects.toMatchObject({ name: 'UsageError', message: expect.stringMatching(complaint) })
+})
+
+test('a keyring that others can read is refused', async () => {
+  writeFileSync(join(folder, 'open-keyring.json'), JSON.stringify(keyring), { mode: 0o644 })
+  await expect(readClientConfig(write({ ...CLIENT, store: 'b.db', keyring: 'open-keyring.json' }))).rejects.toThrow(/chmod 600/)
+})
