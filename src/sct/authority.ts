@@ -66,7 +66,8 @@ export class TokenAuthority {
 
   async #answer(ask: TokenAsk): Promise<Answered> {
     const { request, principal, signer, suite, peer, replay, messageId } = ask
-    const existing = request.target === undefined ? undefined : await this.#shelf.load(request.target.identifier)
+    // From the store: another node may have renewed or cancelled it.
+    const existing = request.target === undefined ? undefined : await this.#shelf.reload(request.target.identifier)
     const repeated = existing === undefined ? undefined : await this.#repeated(ask, existing)
     if (repeated !== undefined) return repeated
     if (request.kind === 'issue') await this.#makeRoom(principal)

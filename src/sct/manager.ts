@@ -119,6 +119,7 @@ export class SctManager implements AsyncDisposable {
   /** The newest instance that the peer was seen to use, by token. */
   readonly #seen = new Map<TokenId, string | undefined>()
   readonly #authority: TokenAuthority
+  readonly #writing = new Map<TokenId, Promise<void>>()
   #cancelAlarm: (() => void) | undefined
   #sweepAt: number
   #closed = false
@@ -349,9 +350,10 @@ export class SctManager implements AsyncDisposable {
     if (entry !== undefined) {
       entry.machine.handle({ kind: 'cancelled' }, this.#now())
       this.#forget(entry)
+      entry.flight?.abort(new UsageError('ERR_SCT_CANCELLED', 'the token was cancelled', { tokenId: id }))
     }
     const outcome = await this.#cancelAtPeer(token, wait)
-    await this.#recordCancelledHere(token)
+    await this.#inTurn(id, () => this.#recordCancelledHere(token))
     this.#listeners.emit('cancelled', { tokenId: id, peer: token.peer, ...outcome })
   }
 
@@ -368,12 +370,12 @@ export class SctManager implements AsyncDisposable {
   }
 
   async #recordCancelledHere(token: SecurityContextToken): Promise<void> {
-    const cancelled: SecurityContextToken = { ...this.#shelf.held(token.id) ?? token, state: 'cancelled' }
+    const cancel = (base: SecurityContextToken): SecurityContextToken => ({ ...base, state: 'cancelled' })
     try {
-      if (await this.#isStored(token.id)) await this.#saveOver(cancelled, (row) => ({ ...row, state: 'cancelled' }))
+      if (await this.#isStored(token.id)) await this.#saveChanged(token, cancel)
     } finally {
       // Here it is over in any case.
-      this.#shelf.hold(cancelled)
+      this.#shelf.hold(cancel(this.#shelf.held(token.id) ?? token))
     }
   }
 
@@ -496,10 +498,11 @@ export class SctManager implements AsyncDisposable {
       const request = renewRequest(token, random)
       const messageId = urnUuid(random)
       const answer = await this.#insist(() => renewWith(token, request, signal, messageId), signal)
+      signal.throwIfAborted()
       const fresh = acceptRenewed(token, request, answer, at, this.#now(), this.#acceptance)
       const add = (base: SecurityContextToken): SecurityContextToken => ({ ...base, instances: [...believedInstances(base, at, this.#policy.overlapMs), fresh] })
       // Durable before it is used: after a crash the peer's newest key must be known.
-      await this.#saveOver(add(token), add)
+      await this.#inTurn(id, () => this.#saveChanged(token, add))
       entry.flight = undefined
       entry.machine.handle({ kind: 'renewed', lifetime: fresh }, this.#now())
       this.#arm()
@@ -532,18 +535,27 @@ export class SctManager implements AsyncDisposable {
     }
   }
 
-  /** Writes a token of ours over whatever the row holds now; `change` makes the same change to a row that another process wrote. */
-  async #saveOver(token: SecurityContextToken, change: (row: SecurityContextToken) => SecurityContextToken): Promise<void> {
-    let wanted = token
-    let base = this.#shelf.held(token.id)
+  /** Changes of one token are written one after the other: what a cancel ended, a renewal that was under way does not bring back. */
+  #inTurn<T>(id: TokenId, work: () => Promise<T>): Promise<T> {
+    const done = (this.#writing.get(id) ?? Promise.resolve()).then(work)
+    const settled = done.then(() => {}, () => {}).finally(() => { if (this.#writing.get(id) === settled) this.#writing.delete(id) })
+    this.#writing.set(id, settled)
+    return done
+  }
+
+  /** Writes a change of a token of ours; `change` is made again on what another process has written meanwhile. */
+  async #saveChanged(token: SecurityContextToken, change: (base: SecurityContextToken) => SecurityContextToken): Promise<void> {
+    let base: SecurityContextToken | undefined = this.#shelf.held(token.id) ?? token
     for (let attempt = 0; attempt < 3; attempt++) {
+      const wanted = change(base)
+      if (base.state === 'cancelled' && wanted.state === 'cancelled') return
+      if (base.state === 'cancelled') break
       if (await this.#shelf.save(wanted, base) === 'saved') return
       this.#shelf.drop(token.id)
       base = await this.#shelf.reload(token.id)
-      if (base?.state === 'cancelled' && wanted.state === 'cancelled') return
-      if (base === undefined || base.state === 'cancelled') throw new UsageError('ERR_SCT_UNKNOWN', 'the token was cancelled meanwhile', { tokenId: token.id })
-      wanted = change(base)
+      if (base === undefined) break
     }
+    if (base === undefined || base.state === 'cancelled') throw new UsageError('ERR_SCT_UNKNOWN', 'the token was cancelled meanwhile', { tokenId: token.id })
     throw new StoreFailed('ERR_STORE_CONFLICT', 'the token\'s row changes faster than it can be written', { retryable: true, tokenId: token.id })
   }
 

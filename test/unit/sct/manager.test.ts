@@ -470,6 +470,28 @@ describe('cancel', () => {
     expect(cancelled.mock.calls[0]?.[0]).toMatchObject({ error: { code: 'ERR_HTTP_FAILED' } })
   })
 
+  test.each(['stored', 'not stored'])('of a token (%s) whose renewal is under way is not undone by it', async (how) => {
+    const world = new World()
+    const gate = Promise.withResolvers<void>()
+    const manager = world.manager({ renewWith: async (token, request) => {
+      const { response } = await world.ask({ request, signer: signerOf(token) })
+      await gate.promise
+      return { response, principal: SERVICE }
+    } })
+    const id = await manager.token(PEER)
+    if (how === 'stored') await persist(world.store, manager, id)
+    const renewing = errorOf(manager.renew(id))
+    await settle()
+    await manager.cancel(id)
+    gate.resolve()
+    expect(await renewing).toMatchObject({ code: 'ERR_SCT_CANCELLED' })
+    await settle()
+    expect(await manager.status(id)).toMatchObject({ state: 'cancelled' })
+    const next = world.manager()
+    await next.restore()
+    expect(await next.get(id)).toBeUndefined()
+  })
+
   test('of a token that expired asks nobody', async () => {
     const world = new World()
     const manager = world.manager()
@@ -675,6 +697,20 @@ describe('at the recipient', () => {
     expect(lost?.reason).toMatchObject({ fault: FAULTS.unableToRenew })
     const third = new SctManager({ store: world.serviceStore, serializer: serializerOf('third'), clock: world.clock, random: seeded('third'), limits: DEFAULT_LIMITS })
     expect((await third.get(token.id))?.instances).toHaveLength(2)
+  })
+
+  test('a renewal on one node is known on the other: it renews from there, and repeats the stored answer', async () => {
+    const world = new World()
+    const { token } = await world.ask({ request: issueOf() })
+    const node = new SctManager({ store: world.serviceStore, serializer: serializerOf('node'), clock: world.clock, random: seeded('node'), limits: DEFAULT_LIMITS })
+    await node.restore()
+    const request: TokenRequest = { ...issueOf('renewal'), kind: 'renew', target: { identifier: token.id } }
+    const first = await world.ask({ request, signer: signerOf(token), messageId: 'urn:m:renew' })
+    const ask: TokenAsk = { request, principal: ALICE, signer: signerOf(token), messageId: 'urn:m:renew', suite: 'Basic256', peer: '', replay: { key: 'node-1', until: REPLAY.until } }
+    expect((await node.answer(ask)).response.token).toEqual(first.response.token)
+    const next: TokenRequest = { ...request, target: signerOf(first.token) as NonNullable<TokenRequest['target']> }
+    const second = await node.answer({ ...ask, request: next, signer: signerOf(first.token), messageId: 'urn:m:next', replay: { key: 'node-2', until: REPLAY.until } })
+    expect(second.token.instances).toHaveLength(3)
   })
 
   test('a principal cannot take more tokens than he may, whatever the number of requests at a time; others are not touched', async () => {

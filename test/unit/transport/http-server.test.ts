@@ -1,10 +1,14 @@
 /** The HTTP server over real sockets, with peers that behave and peers that do not. */
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
+import { Agent } from 'undici'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import type { HttpRequest, HttpResponse, Wait } from '../../../src/transport/http.ts'
+import { createHttpClient } from '../../../src/transport/http-client.ts'
+import { soapHeaders, type HttpRequest, type HttpResponse, type Wait } from '../../../src/transport/http.ts'
 import { listen, type Handle, type ListenOptions, type Listening } from '../../../src/transport/http-server.ts'
 
 const open: { [Symbol.asyncDispose](): PromiseLike<void> }[] = []
@@ -238,6 +242,37 @@ describe('closing', () => {
   test('fails to listen at a port that is taken, with the error of the system', async () => {
     const server = await serve()
     await expect(serve(ECHO, { port: port(server) })).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  })
+})
+
+describe('over TLS', () => {
+  const pem = (name: string): string => readFileSync(new URL(`../../../demo/identities/${name}.pem`, import.meta.url), 'utf8')
+  const CA = pem('authority')
+  const TLS = { cert: pem('service'), key: pem('service.key'), requestCert: true }
+
+  test('the handler is told which certificate the peer has proven to have, trusted or not, or that there is none', async () => {
+    const seen: HttpRequest[] = []
+    const server = await serve(async (request) => {
+      seen.push(request)
+      return ECHO(request)
+    }, { tls: TLS })
+    expect(server.url).toMatch(/^https:/)
+    for (const identity of ['client', 'intruder', undefined]) {
+      const own = identity === undefined ? {} : { cert: pem(identity), key: pem(`${identity}.key`) }
+      const agent = new Agent({ connect: { ca: CA, checkServerIdentity: () => undefined, ...own } })
+      open.push({ [Symbol.asyncDispose]: () => agent.destroy() })
+      const client = createHttpClient({ dispatcher: agent, limits: { messageBytes: 1_000 } })
+      expect((await client.post(server.url, { body: Buffer.from('<a/>'), headers: soapHeaders('1.1', 'urn:a') })).status).toBe(200)
+    }
+    const raw = (name: string): Uint8Array => new Uint8Array(new X509Certificate(pem(name)).raw)
+    expect(seen.map(({ tls }) => tls)).toEqual([{ peerCertificate: raw('client') }, { peerCertificate: raw('intruder') }, {}])
+  })
+
+  test('the client trusts nobody by itself', async () => {
+    const server = await serve(ECHO, { tls: TLS })
+    const client = createHttpClient({ limits: { messageBytes: 1_000 } })
+    open.push(client)
+    await expect(client.post(server.url, { body: Buffer.from('<a/>'), headers: soapHeaders('1.1', 'urn:a') })).rejects.toMatchObject({ code: 'ERR_HTTP_FAILED' })
   })
 })
 
