@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type SaxesAttributeNS, type SaxesAttributeNSIncomplete, SaxesParser } from 'saxes'
+import { type SaxesAttributeNS, type SaxesAttributeNSIncomplete, SaxesParser, type SaxesTagNS, type XMLDecl } from 'saxes'
 import { UsageError, XmlError } from '../errors.ts'
 import type { Limits } from '../options.ts'
 import { NS } from '../spec/versions.ts'
@@ -83,7 +83,45 @@ function wellFormed(text: string): string {
   return text
 }
 
-const NO_ATTRIBUTES: readonly Attribute[] = Object.freeze([])
+interface Handlers {
+  errorHandler(error: Error): void
+  doctypeHandler(): void
+  piHandler(): void
+  xmldeclHandler(declaration: XMLDecl): void
+  commentHandler(): void
+  cdataHandler(content: string): void
+  textHandler(text: string): void
+  openTagStartHandler(tag: { readonly name: string }): void
+  attributeHandler(attribute: SaxesAttributeNSIncomplete): void
+  openTagHandler(tag: SaxesTagNS): void
+  closeTagHandler(tag: SaxesTagNS): void
+}
+/**
+ * Puts the handlers where saxes 6 keeps them. Its own `on` stores under computed keys, and from the seventh V8 keeps the
+ * parser as a dictionary; and a function that is written where a property is assigned V8 makes in the old generation,
+ * where it holds its document until the next full collection. Each of the two doubles the time of reading. Under another
+ * version of saxes no handler would be called, and every test of the reader would fail.
+ */
+function attach(parser: object, handlers: Handlers): void {
+  const slots = parser as Handlers
+  slots.errorHandler = handlers.errorHandler
+  slots.doctypeHandler = handlers.doctypeHandler
+  slots.piHandler = handlers.piHandler
+  slots.xmldeclHandler = handlers.xmldeclHandler
+  slots.commentHandler = handlers.commentHandler
+  slots.cdataHandler = handlers.cdataHandler
+  slots.textHandler = handlers.textHandler
+  slots.openTagStartHandler = handlers.openTagStartHandler
+  slots.attributeHandler = handlers.attributeHandler
+  slots.openTagHandler = handlers.openTagHandler
+  slots.closeTagHandler = handlers.closeTagHandler
+}
+
+interface Frame { attributes: readonly Attribute[]; scope: Scope | undefined; start: number; /** Where the element's own nodes begin. */ mark: number }
+
+// Not frozen: frozen arrays are of another kind to V8, and what reads trees would have two kinds to deal with.
+const NO_ATTRIBUTES: Attribute[] = []
+const NO_NODES: readonly Node[] = []
 /** A fragment is read as the content of this element, so that all rules for content hold for it. */
 const WRAPPER = '_'
 
@@ -92,12 +130,14 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   if (source.startsWith(MARK)) throw new XmlError('ERR_XML_MALFORMED', 'a second byte order mark')
   if (kind === 'document') checkProlog(source)
 
-  const nodes: Node[] = []
   const ids = new Map<string, Element>()
-  const siblings: Node[][] = []
-  let declared: SaxesAttributeNSIncomplete[] = []
-  let current: Element | undefined
-  let children = nodes
+  /** Elements are made when they end, from the frames of those that are open and the nodes that stand in them. Both lists are used again and again. */
+  const frames: Frame[] = []
+  const nodes: Node[] = []
+  const declared: SaxesAttributeNSIncomplete[] = []
+  let depth = 0
+  let top = 0
+  let attributeCount = 0
   let text = ''
   let start = 0
   let offset = 0
@@ -106,10 +146,8 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   /** The fragment's wrapper: not yet opened, open, or about to be closed by us. */
   let wrapper: 'before' | 'open' | 'closing' = 'before'
 
-  const parser = new SaxesParser({
-    xmlns: true, position: false, defaultXMLVersion: '1.0', forceXMLVersion: true,
-    ...(outer === undefined ? {} : { resolvePrefix: (prefix: string) => lookup(outer, prefix) }),
-  })
+  const resolvePrefix = (prefix: string): string | undefined => lookup(outer, prefix)
+  const parser = new SaxesParser({ xmlns: true, position: false, defaultXMLVersion: '1.0', forceXMLVersion: true, resolvePrefix })
   const malformed = (what: string, code = 'ERR_XML_MALFORMED'): XmlError => new XmlError(code, `line ${parser.line}: ${printable(what)}`)
 
   const countItem = (): void => { if (++items > limits.elements) throw over('elements') }
@@ -119,90 +157,94 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
     if (units > limits.textBytes) throw over('textBytes')
   }
   const addText = (more: string): void => {
-    if (current === undefined && kind === 'document') return
+    if (depth === 0 && kind === 'document') return
     countText(more.length)
     text = text === '' ? more : text + more
   }
   const endText = (): void => {
     if (text === '') return
-    const node = new Text(text)
-    node.parent = current
-    children.push(node)
+    nodes[top++] = new Text(text)
     text = ''
   }
 
-  parser.on('error', (error) => { throw malformed(error.message, error.message.includes('doctype') ? 'ERR_XML_DOCTYPE' : undefined) })
-  parser.on('doctype', () => { throw malformed('a document type declaration', 'ERR_XML_DOCTYPE') })
+  const errorHandler = (error: Error): never => { throw malformed(error.message, error.message.includes('doctype') ? 'ERR_XML_DOCTYPE' : undefined) }
+  const doctypeHandler = (): never => { throw malformed('a document type declaration', 'ERR_XML_DOCTYPE') }
   // SOAP 1.2 §5: a message has no document type declaration and no processing instructions.
-  parser.on('processinginstruction', () => { throw malformed('a processing instruction', 'ERR_XML_PI') })
-  parser.on('xmldecl', ({ version, encoding }) => {
+  const piHandler = (): never => { throw malformed('a processing instruction', 'ERR_XML_PI') }
+  const xmldeclHandler = ({ version, encoding }: XMLDecl): void => {
     if (version !== '1.0') throw malformed('not XML 1.0', 'ERR_XML_VERSION')
     if (encoding !== undefined && encoding.toLowerCase() !== 'utf-8') throw malformed('the declared encoding is not UTF-8', 'ERR_XML_ENCODING')
-  })
+  }
   // Comments and CDATA sections cost as much as elements to read, so they count as such.
-  parser.on('comment', countItem)
-  parser.on('cdata', (content) => {
+  const cdataHandler = (content: string): void => {
     countItem()
     addText(content)
-  })
-  parser.on('text', addText)
+  }
 
-  parser.on('opentagstart', (tag) => {
+  const openTagStartHandler = (tag: { readonly name: string }): void => {
     if (kind === 'fragment' && wrapper === 'before') return
     endText()
     countItem()
-    if (siblings.length >= limits.depth) throw over('depth')
+    if (depth >= limits.depth) throw over('depth')
     if (tag.name.length > limits.nameLength) throw over('nameLength')
     start = source.lastIndexOf('<', parser.position - offset - 1)
-  })
-  parser.on('attribute', (attribute) => {
-    if (declared.push(attribute) > limits.attributes) throw over('attributes')
+  }
+  const attributeHandler = (attribute: SaxesAttributeNSIncomplete): void => {
+    declared[attributeCount++] = attribute
+    if (attributeCount > limits.attributes) throw over('attributes')
     if (attribute.name.length > limits.nameLength) throw over('nameLength')
     if (attribute.value.length > VALUE_LENGTH) throw over('attributeValue')
     countText(attribute.value.length)
-  })
-  parser.on('opentag', (tag) => {
+  }
+  const openTagHandler = (tag: SaxesTagNS): void => {
     if (kind === 'fragment' && wrapper === 'before') {
       wrapper = 'open'
       return
     }
     checkLocal(tag)
-    let scope = current === undefined ? outer : current.scope
+    let scope = depth === 0 ? outer : (frames[depth - 1] as Frame).scope
     let attributes = NO_ATTRIBUTES
-    if (declared.length > 0) {
-      const own: Attribute[] = []
-      for (const attribute of declared) {
-        checkLocal(attribute)
-        // The handler got the attribute before saxes resolved its prefix; by now it has.
-        const { prefix, local, value, uri } = attribute as SaxesAttributeNS
-        if (uri !== NS.xmlns) own.push({ prefix, local, ns: uri, value })
+    for (let at = 0; at < attributeCount; at++) {
+      // The handler got the attribute before saxes resolved its prefix; by now it has.
+      const attribute = declared[at] as SaxesAttributeNS
+      checkLocal(attribute)
+      const { prefix, local, value, uri } = attribute
+      if (uri !== NS.xmlns) {
+        if (attributes === NO_ATTRIBUTES) attributes = [{ prefix, local, ns: uri, value }]
+        else attributes.push({ prefix, local, ns: uri, value })
+      } else if (prefix !== '' && local === 'xml') {
         // saxes trims before it compares.
-        else if (prefix !== '' && local === 'xml') {
-          if (value !== NS.xml) throw malformed('the prefix xml declared for another namespace', 'ERR_XML_NAMESPACE')
-        } else scope = { prefix: prefix === '' ? '' : local, uri: namespaceName(value), outer: scope }
-      }
-      declared = []
-      attributes = own
+        if (value !== NS.xml) throw malformed('the prefix xml declared for another namespace', 'ERR_XML_NAMESPACE')
+      } else scope = { prefix: prefix === '' ? '' : local, uri: namespaceName(value), outer: scope }
     }
-    const inside: Node[] = []
-    const element = new Element(tag.prefix, tag.local, tag.uri, attributes, inside, scope, start)
-    element.parent = current
-    children.push(element)
-    for (const attribute of attributes) if (isId(attribute, element.ns)) addId(attribute.value, element)
-    siblings.push(children)
-    children = inside
-    current = element
-  })
-  parser.on('closetag', () => {
-    if (current === undefined) {
+    attributeCount = 0
+    const frame = frames[depth]
+    if (frame === undefined) frames.push({ attributes, scope, start, mark: top })
+    else {
+      frame.attributes = attributes
+      frame.scope = scope
+      frame.start = start
+      frame.mark = top
+    }
+    depth++
+  }
+  const closeTagHandler = (tag: SaxesTagNS): void => {
+    endText()
+    if (depth === 0) {
       if (wrapper !== 'closing') throw malformed('the fragment closes an element that it did not open')
-      endText()
       return
     }
-    endText()
-    current.end = parser.position - offset
-    current = current.parent
-    children = siblings.pop() as Node[]
+    const { attributes, scope, start, mark } = frames[--depth] as Frame
+    const children = top === mark ? NO_NODES : nodes.slice(mark, top)
+    const element = new Element(tag.prefix, tag.local, tag.uri, attributes, children, scope, start, parser.position - offset)
+    nodes[mark] = element
+    top = mark + 1
+    for (const attribute of attributes) if (isId(attribute, tag.uri)) addId(attribute.value, element)
+  }
+
+  attach(parser, {
+    errorHandler, doctypeHandler, piHandler, xmldeclHandler, cdataHandler, openTagStartHandler, attributeHandler, openTagHandler, closeTagHandler,
+    commentHandler: countItem, textHandler: addText,
   })
 
   const checkLocal = ({ prefix, local }: { readonly prefix: string; readonly local: string }): void => {
@@ -228,13 +270,13 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   }
   parser.write(source)
   if (kind === 'fragment') {
-    if (current !== undefined) throw malformed('the fragment leaves an element open')
+    if (depth > 0) throw malformed('the fragment leaves an element open')
     // The end tag begins with '<', so it ends text and completes nothing that the fragment left half done.
     wrapper = 'closing'
     parser.write(`</${WRAPPER}>`)
   }
   parser.close()
-  return { nodes, ids }
+  return { nodes: nodes.slice(0, top), ids }
 }
 
 /**
