@@ -98,7 +98,7 @@ function readPins(pins: readonly string[]): ReadonlySet<string> {
   return read
 }
 
-interface Authority { readonly x509: X509Certificate; readonly facts: Facts }
+interface Authority { readonly x509: X509Certificate; readonly key: KeyObject; readonly facts: Facts }
 /** Keyed by the caller's list, so that it is read once and not at every message. */
 const authorityLists = new WeakMap<readonly (string | Uint8Array)[], readonly Authority[]>()
 
@@ -108,7 +108,7 @@ function readAuthorities(list: readonly (string | Uint8Array)[]): readonly Autho
   const read = list.flatMap(certificatesIn).map((pemOrDer): Authority => {
     try {
       const x509 = new X509Certificate(pemOrDer)
-      return { x509, facts: factsOf(x509.raw) }
+      return { x509, key: x509.publicKey, facts: factsOf(x509.raw) }
     } catch (cause) {
       throw new UsageError('ERR_USAGE_TRUST', 'an authority is no certificate', { cause })
     }
@@ -125,12 +125,12 @@ const certificatesIn = (text: string | Uint8Array): readonly (string | Uint8Arra
  * The way goes up for as long as an issuer is listed; all that is on it must hold, also the last.
  */
 function checkChain(certificate: Certificate, authorities: readonly Authority[], now: number): void {
-  let current: Authority = { x509: new X509Certificate(certificate.raw), facts: factsOf(certificate.raw) }
+  let current: Authority = { x509: new X509Certificate(certificate.raw), key: certificate.publicKey, facts: factsOf(certificate.raw) }
   checkLink(current, now)
   // RFC 5280 §4.2.1.3: bits 0, 1 and 2 are digitalSignature, nonRepudiation and keyEncipherment.
   if (current.facts.usage !== undefined && !current.facts.usage.slice(0, 3).includes(true)) throw untrusted('may neither sign nor encrypt messages')
   for (let depth = 0; depth < LONGEST_CHAIN; depth++) {
-    const issuer = authorities.find((authority) => current.x509.checkIssued(authority.x509) && current.x509.verify(authority.x509.publicKey))
+    const issuer = authorities.find((authority) => current.x509.checkIssued(authority.x509) && current.x509.verify(authority.key))
     if (issuer === undefined) {
       if (depth === 0) throw untrusted('was issued by none of the authorities')
       return
@@ -142,11 +142,11 @@ function checkChain(certificate: Certificate, authorities: readonly Authority[],
   }
   throw untrusted(`has a chain longer than ${LONGEST_CHAIN}`)
 }
-function checkLink({ x509, facts }: Authority, now: number): void {
+function checkLink({ x509, key, facts }: Authority, now: number): void {
   checkTime(x509, now)
   if (facts.unknownCritical) throw untrusted('has a critical extension that is not known here')
   if (!facts.strongSignature) throw untrusted('is signed with an algorithm that is not accepted')
-  if (!isStrong(x509.publicKey)) throw untrusted('has an authority whose key is too short')
+  if (!isStrong(key)) throw untrusted('has an authority whose key is too short')
 }
 function checkAuthority({ x509, facts }: Authority, below: number): void {
   // RFC 5280 §4.2.1.9: only a certificate whose basicConstraints say so may issue; a certificate that is its own issuer can be pinned instead.

@@ -44,11 +44,16 @@ function derLength(bytes: Uint8Array, at: number): { readonly start: number; rea
   return { start: at + 1 + first - 0x80, length }
 }
 
-/** Dotted form of an OBJECT IDENTIFIER's content. */
+/** Dotted form of an OBJECT IDENTIFIER's content. @throws {RangeError} */
 export function derOid(body: Uint8Array): string {
+  // X.690 §8.19: whole arcs, and none with zeroes in front: two encodings of one identifier would be two extensions to others.
+  if (body.length === 0 || body.length > 64 || (body.at(-1) ?? 0) >= 0x80) throw new RangeError('DER: no object identifier')
   const arcs: bigint[] = []
   let arc = 0n
-  for (const byte of body.subarray(0, 64)) {
+  let isFirst = true
+  for (const byte of body) {
+    if (isFirst && byte === 0x80) throw new RangeError('DER: no object identifier')
+    isFirst = byte < 0x80
     arc = (arc << 7n) | BigInt(byte & 0x7f)
     if (byte < 0x80) {
       arcs.push(arc)

@@ -178,6 +178,8 @@ describe('trust by authorities', () => {
     expect(await trusts(leaf(), { authorities: [identity('authority.pem')] })).toBe(REFUSED)
     expect(await trusts(leaf({ signer: key }), { authorities: [root] })).toBe(REFUSED)
     expect(await trusts(readCertificate(certificate({ subject: ROOT, key, extensions: [authority()] })), { authorities: [root] })).toBe(REFUSED)
+    expect(await trusts(leaf(), { authorities: [certificate({ subject: ROOT, key: middleKey, extensions: [authority()] })] })).toBe(REFUSED)
+    expect(await trusts(leaf(), { authorities: [certificate({ subject: ROOT, key: middleKey, extensions: [authority()] }), root] })).toBe('trusted')
     expect(await trusts(leaf({ issuer: commonName('Root two') }), { authorities: [root] })).toBe(REFUSED)
   })
   test('goes through authorities between, as far as they allow', async () => {
