@@ -420,6 +420,8 @@ export class Source {
 
   /** Moves on by itself: from drained to closing, from closed to terminating. */
   #advance(now: number, turn: Turn): void {
+    // The responder's Source ends with the sequence of the requests, and opens no connection of its own.
+    if (this.#own.role === 'responder') return
     if (this.#entries.size === 0 && this.#state === 'closed') this.#toTerminating(now)
     if (this.#entries.size === 0 && this.#state === 'draining') {
       const closes = this.#own.rm.hasCloseSequence && (this.#last > 0 || this.#own.closeEmpty !== false)
