@@ -13,11 +13,10 @@ const identity = (name: string): string => readFileSync(new URL(`identities/${na
 const tell = (message: unknown): void => void process.send?.(message)
 
 const store = await openSqliteStore(`${directory}/client.db`)
-const client = createClient({ store, keyring: await Keyring.fromFile(`${directory}/client.keyring.json`) })
+const client = createClient({ store, keyring: await Keyring.fromFile(`${directory}/client.keyring.json`), retransmitAfterMs: 400 })
 const options = {
   bootstrap: x509({ certificate: identity('client.pem'), key: identity('client.key.pem'), service: identity('service.pem') }),
   trust: { authorities: [identity('authority.pem')] },
-  retransmitAfterMs: 400,
 }
 const orders = await client.connect(url, { ...options, name: 'orders' })
 tell({ connected: orders.tokenId })

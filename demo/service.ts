@@ -1,9 +1,10 @@
 /**
  * The service of the demo: takes orders, one by one, and answers each. Its effect (the list of orders) is written in the very commit
- * that consumes the message, so that no crash doubles or loses one.
+ * that consumes the message, so that no crash doubles or loses one. The list keeps digests: the file is to hold no order in clear.
  *
  * @module
  */
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createService, Keyring, x509 } from '../src/index.ts'
 import { openSqliteStore } from '../src/store/sqlite.ts'
@@ -23,8 +24,8 @@ const service = await createService({
   handle: async (message) => ({
     reply: { body: `<placed xmlns="urn:example:orders">${message.select('string(/o:place/o:item)', { o: 'urn:example:orders' })}</placed>` },
     commit: (database) => {
-      database.exec('CREATE TABLE IF NOT EXISTS orders (position INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL)')
-      database.prepare('INSERT INTO orders (body) VALUES (?)').run(message.body)
+      database.exec('CREATE TABLE IF NOT EXISTS orders (position INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL)')
+      database.prepare('INSERT INTO orders (digest) VALUES (?)').run(createHash('sha256').update(message.body).digest('hex'))
       tell({ delivered: message.number })
     },
   }),
@@ -35,7 +36,7 @@ process.on('message', async (message) => {
   if (message !== 'end') return
   const { DatabaseSync } = await import('node:sqlite')
   const database = new DatabaseSync(`${directory}/service.db`, { readOnly: true })
-  tell({ orders: database.prepare('SELECT body FROM orders ORDER BY position').all().map((row) => String(row['body'])) })
+  tell({ orders: database.prepare('SELECT digest FROM orders ORDER BY position').all().map((row) => String(row['digest'])) })
   database.close()
   await service.close()
   await store[Symbol.asyncDispose]()
