@@ -9,7 +9,7 @@ import type { ReceivedAddress } from '../rm/turn.ts'
 import { ADDRESSING_VERSIONS, type AddressingVersion, MC_ANONYMOUS_PREFIX, type SoapVersion, WSA04, WSA10 } from '../spec/versions.ts'
 import type { Element } from '../xml/tree.ts'
 import { type Vocabulary, vocabulary } from '../xml/writer.ts'
-import { type EnvelopeParts, headersForUs, mandatory } from './envelope.ts'
+import { type EnvelopeParts, headersForUs, mandatory, trimmed } from './envelope.ts'
 
 /** The message addressing properties that this library uses. */
 export interface Addressing {
@@ -65,13 +65,13 @@ export function readAddressing(envelope: EnvelopeParts): Addressing | undefined 
 
 /** The one RelatesTo that says "reply"; other relationships may stand beside it. */
 function replyRelation(elements: readonly Element[], version: AddressingVersion): Element | undefined {
-  const replies = elements.filter((each) => each.local === 'RelatesTo' && isReply(each.attribute('RelationshipType')?.trim(), version))
+  const replies = elements.filter((each) => each.local === 'RelatesTo' && isReply(trimmed(each.attribute('RelationshipType') ?? ''), version))
   if (replies.length > 1) throw invalid('ERR_WSA_TWICE', 'wsa:RelatesTo says twice what is replied to')
   return replies[0]
 }
 // WSA 1.0 Core §3.1: a URI, by default …/reply. WSA 2004/08 §3: a QName, by default wsa:Reply.
-function isReply(type: string | undefined, version: AddressingVersion): boolean {
-  return type === undefined || type === '' || type === `${version.ns}/reply` || type.slice(type.indexOf(':') + 1) === 'Reply'
+function isReply(type: string, version: AddressingVersion): boolean {
+  return type === '' || type === `${version.ns}/reply` || type.slice(type.indexOf(':') + 1) === 'Reply'
 }
 
 /**
@@ -91,7 +91,7 @@ export function readEndpoint(reference: Element, version: AddressingVersion): Re
 
 function uri(element: Element, limit: number): string {
   if (!element.isLeaf) throw invalid('ERR_WSA_CONTENT', `${element.local} holds more than text`)
-  const text = element.text.trim()
+  const text = trimmed(element.text)
   if (text === '' || text.length > limit) throw invalid('ERR_WSA_CONTENT', `${element.local} is empty or too long`)
   return text
 }

@@ -22,6 +22,16 @@ export interface MessageParts {
 /** The parts of a read envelope that the readers here look at. */
 export interface EnvelopeParts { readonly soap: SoapVersion; readonly header: Element | undefined; readonly body: Element }
 
+/** Without the white space around it, as XML knows white space: tab, line feed, carriage return, space. No other character is white. */
+export function trimmed(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isWhite(text.charCodeAt(start))) start++
+  while (end > start && isWhite(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+const isWhite = (unit: number): boolean => unit === 0x20 || unit === 0x0a || unit === 0x09 || unit === 0x0d
+
 const ENGLISH = new Qualified('xml', 'lang', NS.xml, 'en')
 const WORDS11 = vocabulary('s', SOAP11.ns)
 const WORDS12 = vocabulary('s', SOAP12.ns)
@@ -36,7 +46,7 @@ export const mandatory = (soap: SoapVersion): Qualified => soapWords(soap).attri
  */
 export function headersForUs(envelope: EnvelopeParts): readonly Element[] {
   if (envelope.header === undefined) return []
-  return envelope.header.elements().filter((each) => envelope.soap.ultimateRoles.includes(each.attribute(envelope.soap.roleAttribute, envelope.soap.ns)?.trim() ?? ''))
+  return envelope.header.elements().filter((each) => envelope.soap.ultimateRoles.includes(trimmed(each.attribute(envelope.soap.roleAttribute, envelope.soap.ns) ?? '')))
 }
 
 const NEXT = new Set(['http://schemas.xmlsoap.org/soap/actor/next', 'http://www.w3.org/2003/05/soap-envelope/role/next'])
@@ -47,7 +57,7 @@ export function notUnderstood(envelope: EnvelopeParts, understood: ReadonlySet<s
   return header
     .elements()
     .filter((each) => {
-      const role = each.attribute(soap.roleAttribute, soap.ns)?.trim() ?? ''
+      const role = trimmed(each.attribute(soap.roleAttribute, soap.ns) ?? '')
       return (soap.ultimateRoles.includes(role) || NEXT.has(role)) && isMandatory(each, soap) && !understood.has(each.qname)
     })
     .map((each) => each.qname)
@@ -65,8 +75,8 @@ export function requireUnderstood(envelope: EnvelopeParts, understood: ReadonlyS
 }
 
 function isMandatory(header: Element, soap: SoapVersion): boolean {
-  const value = header.attribute('mustUnderstand', soap.ns)?.trim()
-  if (value === undefined || value === '0' || value === 'false') return false
+  const value = trimmed(header.attribute('mustUnderstand', soap.ns) ?? 'false')
+  if (value === '0' || value === 'false') return false
   // Peer Metro 4: writes "true" in SOAP 1.1 too, where the schema knows 0 and 1 only; taken for what it means.
   if (value === '1' || value === 'true') return true
   throw new PeerViolation('ERR_SOAP_MUST_UNDERSTAND', 'mustUnderstand is not a boolean', FAULTS.malformed)
@@ -234,9 +244,9 @@ export function readFault(fault: Element, headers: readonly Element[] = [], deta
   const rmFault = rmFaultOf(sequenceFault?.elements().find((each) => each.local === 'FaultCode')) ?? rmFaultOf(subcodeValue)
   const sequence = rmFault === undefined ? undefined : faultySequence(sequenceFault, detail)
   const reason = fault.first(fault.ns, 'Reason')?.first(fault.ns, 'Text')?.text ?? fault.first('', 'faultstring')?.text ?? ''
-  const inside = detail === undefined ? '' : detail.children.map((child) => (child instanceof Element ? canonicalize(child) : child.value)).join('').trim()
+  const inside = detail === undefined ? '' : trimmed(detail.children.map((child) => (child instanceof Element ? canonicalize(child) : child.value)).join(''))
   return {
-    code, reason: reason.trim().slice(0, TEXT_LIMIT),
+    code, reason: trimmed(reason).slice(0, TEXT_LIMIT),
     ...(known !== undefined && { subcode: known }), ...(rmFault !== undefined && { rmFault }), ...(sequence !== undefined && { sequence }),
     ...(inside !== '' && { detail: inside.slice(0, detailLimit) }),
   }
@@ -258,25 +268,25 @@ function faultySequence(sequenceFault: Element | undefined, detail: Element | un
     if (found !== undefined) return found
   }
   // Peer CXF 4: the Detail of UnknownSequence is the bare identifier.
-  const text = detail?.isLeaf ? detail.text.trim() : ''
+  const text = detail?.isLeaf ? trimmed(detail.text) : ''
   return text !== '' && text.length <= IDENTIFIER_LIMIT ? text : undefined
 }
 function identifierIn(place: Element): string | undefined {
   for (const child of place.elements()) {
     if (!RM_VERSIONS.has(child.ns)) continue
     const identifier = child.local === 'Identifier' ? child : child.local === 'SequenceAcknowledgement' ? child.first(child.ns, 'Identifier') : undefined
-    const text = identifier?.isLeaf ? identifier.text.trim() : ''
+    const text = identifier?.isLeaf ? trimmed(identifier.text) : ''
     if (text !== '' && text.length <= IDENTIFIER_LIMIT) return text
   }
   return undefined
 }
 
 const prefixOf = (qname: string): string => {
-  const text = qname.trim()
+  const text = trimmed(qname)
   const colon = text.indexOf(':')
   return colon < 0 ? '' : text.slice(0, colon)
 }
-const localOf = (qname: string): string => qname.trim().slice(0, TEXT_LIMIT).split(':').at(-1) ?? ''
+const localOf = (qname: string): string => trimmed(qname).slice(0, TEXT_LIMIT).split(':').at(-1) ?? ''
 /** `{ns}local`, or the bare local name when the prefix is not bound. */
 function qnameOf(value: Element): string {
   const ns = lookup(value.scope, prefixOf(value.text))

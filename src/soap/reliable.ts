@@ -11,7 +11,7 @@ import { ADDRESSING_VERSIONS, type AddressingVersion, NS, RM10, RM11, RM_VERSION
 import type { Element } from '../xml/tree.ts'
 import { type Vocabulary, vocabulary } from '../xml/writer.ts'
 import { readEndpoint, writeAddress } from './addressing.ts'
-import { type EnvelopeParts, faultOf, headersForUs, mandatory, type MessageParts, readFault, writeFault } from './envelope.ts'
+import { type EnvelopeParts, faultOf, headersForUs, mandatory, type MessageParts, readFault, trimmed, writeFault } from './envelope.ts'
 
 /** Names of the headers that are understood here. WS-RM 1.1 §6.2: UsesSequenceSSL is not among them, so it is refused. */
 export const UNDERSTOOD_RELIABLE: readonly string[] = [RM11, RM10].flatMap((version) =>
@@ -48,6 +48,9 @@ export interface Reliable {
   readonly body: ReliableBody
 }
 
+/** A message has one header of each kind for each sequence of its pair, seldom more. Choice. */
+const MOST_HEADERS = 64
+
 export interface ReadOptions {
   /** The WS-Addressing version of the message, for the endpoint references in it; by default that of the reference itself. */
   readonly addressing?: AddressingVersion | undefined
@@ -64,6 +67,7 @@ export function readReliable(envelope: EnvelopeParts, options: ReadOptions = {})
   const elements = headersForUs(envelope).filter((each) => RM_VERSIONS.has(each.ns))
   const bodyElements = envelope.body.elements()
   const [first] = bodyElements
+  if (elements.length > MOST_HEADERS) throw malformed('ERR_RM_MANY', 'too many RM headers')
   // A fault may be told in another version than was asked in; everything else is one version.
   const named = first !== undefined && RM_VERSIONS.has(first.ns) ? [...elements, first] : elements
   const rm = RM_VERSIONS.get(named[0]?.ns ?? '')
@@ -190,7 +194,7 @@ function readScope(reference: Element): ScopeReference {
   const direct = reference.first(NS.wsse, 'Reference')
   if (direct === undefined) {
     const identifier = reference.first(NS.wsse, 'KeyIdentifier')
-    return { form: identifier === undefined ? 'other' : 'key-identifier', uri: identifier?.text.trim().slice(0, DEFAULT_LIMITS.identifierLength) ?? '' }
+    return { form: identifier === undefined ? 'other' : 'key-identifier', uri: trimmed(identifier?.text ?? '').slice(0, DEFAULT_LIMITS.identifierLength) }
   }
   const uri = direct.attribute('URI') ?? ''
   if (uri.length > DEFAULT_LIMITS.identifierLength) throw new PeerViolation('ERR_RM_CREATE', 'a token reference that is too long', FAULTS.createSequenceRefused)
@@ -238,7 +242,7 @@ function only(parent: Element, local: string): Element {
 }
 function identifierIn(parent: Element): SequenceId {
   const identifier = only(parent, 'Identifier')
-  const text = identifier.isLeaf ? identifier.text.trim() : ''
+  const text = identifier.isLeaf ? trimmed(identifier.text) : ''
   // D23: any string up to 1,024 characters, compared by code point.
   if (text === '' || text.length > DEFAULT_LIMITS.identifierLength) throw malformed('ERR_RM_IDENTIFIER', 'an Identifier that is empty or too long')
   return text
@@ -266,8 +270,8 @@ const DURATION = /^P(?:([0-9]{1,12})Y)?(?:([0-9]{1,12})M)?(?:([0-9]{1,12})D)?(?:
 const UNITS_MS = [365 * 86_400_000, 30 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1_000] as const
 /** xs:duration in milliseconds; undefined when it is none, or negative. A year counts 365 days, a month 30. */
 export function readDuration(text: string): number | undefined {
-  const trimmed = text.trim()
-  const parts = trimmed.length > 96 || /[PT]$/.test(trimmed) ? null : DURATION.exec(trimmed)
+  const written = text.length > 128 ? '' : trimmed(text)
+  const parts = /[PT]$/.test(written) ? null : DURATION.exec(written)
   if (parts === null) return undefined
   const ms = UNITS_MS.reduce((sum, unit, index) => sum + Number(parts[index + 1] ?? 0) * unit, 0)
   return Math.min(Math.round(ms), LONGEST_MS)

@@ -12,6 +12,7 @@ import type { TokenRequest, TokenResponse } from '../sct/token.ts'
 import { NS, SC05, SC13, type ScVersion, TRUST_VERSIONS } from '../spec/versions.ts'
 import type { Element } from '../xml/tree.ts'
 import { type Vocabulary, vocabulary } from '../xml/writer.ts'
+import { trimmed } from './envelope.ts'
 
 type Kind = TokenRequest['kind']
 const DIALECTS: readonly ScVersion[] = [SC13, SC05]
@@ -119,7 +120,7 @@ export function readContextToken(element: Element): { readonly identifier: strin
   const name = (local: string): string | undefined => {
     const found = element.all(element.ns, local)
     if (found.length > 1) throw invalid('ERR_TRUST_TWICE', `${local} stands twice`)
-    const value = found[0]?.isLeaf ? found[0].text.trim() : undefined
+    const value = found[0]?.isLeaf ? trimmed(found[0].text) : undefined
     if (found.length > 0 && (value === undefined || value === '' || value.length > DEFAULT_LIMITS.identifierLength)) throw invalid('ERR_TRUST_IDENTIFIER', `${local} is empty or too long`)
     return value
   }
@@ -189,7 +190,7 @@ function lifetimeOf(element: Element): { readonly lifetime?: { readonly created?
 const INSTANT = /^([0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])(?:\.([0-9]{1,9}))?Z$/
 /** xs:dateTime in UTC, up to nine digits behind the second, no leap second; in milliseconds. */
 function readInstant(written: string): number | undefined {
-  const parts = INSTANT.exec(written.trim())
+  const parts = written.length > 64 ? null : INSTANT.exec(trimmed(written))
   if (parts === null) return undefined
   const time = Date.parse(`${parts[1]}.${(parts[2] ?? '').padEnd(3, '0').slice(0, 3)}Z`)
   // 31 February is parsed by rolling over or not at all; neither is a day.
@@ -216,7 +217,7 @@ function text(parent: Element, local: string): string | undefined {
   const element = single(parent, local)
   if (element === undefined) return undefined
   if (!element.isLeaf) throw invalid('ERR_TRUST_CONTENT', `${local} holds more than text`)
-  return element.text.trim()
+  return trimmed(element.text)
 }
 const invalid = (code: string, message: string): PeerViolation => new PeerViolation(code, message, FAULTS.invalidRequest)
 

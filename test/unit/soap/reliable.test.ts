@@ -220,6 +220,13 @@ describe('shapes that are refused', () => {
     expect(readReliable(by(sequence.replace('<wsrm:Sequence>', '<wsrm:Sequence s:role="urn:other">'))).elements).toEqual([])
   })
   test('an RM element deep inside an application body is no RM element', () => { expect(readReliable(by('', `<x>${sequence}</x>`))).toMatchObject({ rm: undefined, body: { kind: 'application' } }) })
+  test('more headers than any message has', () => {
+    const many = Array.from({ length: 65 }, (_, index) => `<wsrm:AckRequested><wsrm:Identifier>${index}</wsrm:Identifier></wsrm:AckRequested>`).join('')
+    expect(violation(() => readReliable(by(many))).code).toBe('ERR_RM_MANY')
+  })
+  test('only XML white space is not part of an identifier', () => {
+    expect(readReliable(by(sequence.replace('>s<', '>\n s\u00a0 <'))).sequence?.id).toBe('s\u00a0')
+  })
   test('UsesSequenceSSL is not understood', () => { expect(UNDERSTOOD_RELIABLE.join()).not.toContain('SSL') })
 })
 
