@@ -40,9 +40,7 @@ export interface Listening extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/** Most of an unwanted body that is still read, so that the refusal reaches a peer that is busy sending. */
-const DRAIN_BYTES = 262_144
-const DRAIN_MS = 2_000
+/** Node's own default, said here so that it stays. */
 const HEADER_BYTES = 16_384
 
 export async function listen(handle: Handle, options: ListenOptions, limits: Pick<Limits, 'messageBytes'>): Promise<Listening> {
@@ -189,26 +187,8 @@ class Adapter {
       return
     }
     response.writeHead(status, { 'content-length': '0', connection: 'close', ...(status === 405 ? { allow: 'POST' } : {}) })
+    // Node ends the connection when this has left, whatever of the body is still on its way: a peer that goes on sending is cut.
     response.end()
-    if (!request.complete) this.#linger(request)
-  }
-
-  /**
-   * Reads on a little after a refusal and then cuts the connection: closing at once with unread bytes would reset it, and the peer would
-   * not see why.
-   */
-  #linger(request: IncomingMessage): void {
-    const { socket } = request
-    const cut = (): void => { socket.destroy() }
-    const cancel = this.#clock.alarm(this.#clock.now() + DRAIN_MS, cut)
-    let left = DRAIN_BYTES
-    request.on('data', (chunk: Uint8Array) => {
-      left -= chunk.length
-      if (left < 0) cut()
-    })
-    request.on('end', cut)
-    socket.once('close', cancel)
-    request.resume()
   }
 
   /** Until the last answer has left, or time is up: then the work under way is told. */

@@ -559,6 +559,19 @@ describe('serialized', () => {
     expect(await manager.token(PEER)).not.toBe(id)
   })
 
+  test('what was cancelled here does not come back with a newer key from elsewhere', async () => {
+    const world = new World()
+    const here = world.manager()
+    const id = await here.token(PEER)
+    const there = world.manager({ store: new World().store })
+    await there.deserialize(await here.serialize(id))
+    await world.clock.pass(MINUTE)
+    await there.renew(id)
+    await here.cancel(id)
+    await here.deserialize(await there.serialize(id))
+    expect(await here.get(id)).toBeUndefined()
+  })
+
   test('a record that was changed, moved, or sealed with a key that we lack is reported and left alone; the others are restored', async () => {
     const world = new World()
     const manager = world.manager()
@@ -755,6 +768,14 @@ describe('at the recipient', () => {
     const { token } = await world.ask({ request: issueOf() })
     for (const id of ['urn:uuid:0', '', '__proto__', 'constructor', token.id.slice(0, -1), `${token.id};`, `${token.id} `]) expect(await world.service.secrets(id)).toEqual([])
     expect(await world.service.secrets(token.id)).toHaveLength(1)
+  })
+
+  test('a key that a renewal has replaced is believed for the overlap only, also where ended tokens are remembered', async () => {
+    const world = new World()
+    const { token } = await world.ask({ request: issueOf() })
+    const { token: renewed } = await world.ask({ request: { ...issueOf('renewal'), kind: 'renew', target: { identifier: token.id } }, signer: signerOf(token) })
+    await world.clock.pass(5 * MINUTE)
+    expect((await world.service.rememberedSecrets(token.id)).map((each) => each.instance)).toEqual([renewed.instances[1]?.instance])
   })
 
   test('an expired token is remembered for two hours, then it and all that belongs to it is forgotten', async () => {

@@ -127,8 +127,14 @@ describe('an answer is refused', () => {
     })
 
   test('when it says that it is too long', async () => {
-    const url = await raw((socket) => void socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 1000000000\r\n\r\n<a')))
+    const closed = Promise.withResolvers<void>()
+    const url = await raw((socket) => {
+      socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 1000000000\r\n\r\n<a'))
+      socket.on('close', () => closed.resolve())
+    })
     expect(await failureOf(post(url))).toMatchObject({ code: 'ERR_HTTP_TOO_LARGE', retryable: false })
+    // Cut at once, not left to trickle in.
+    await closed.promise
   })
 
   test('when it has no end: it is cut soon after the cap', async () => {

@@ -234,6 +234,15 @@ describe('closing', () => {
     await expect(answer).rejects.toThrow()
   })
 
+  test('does not wait for a peer that has only begun its header', async () => {
+    const server = await serve(ECHO, { timeouts: { headersTimeoutMs: 60_000, requestTimeoutMs: 60_000, drainMs: 50 } })
+    const raw = new Raw(server).send('POST /rm HTTP/1.1\r\nHost')
+    // One whole exchange on another connection: the half header has arrived by then.
+    await (await fetch(server.url, { method: 'POST', body: '<a/>' })).text()
+    await server.close()
+    await raw.closed
+  }, 10_000)
+
   test('twice is closing once', async () => {
     const server = await serve()
     await Promise.all([server.close(), server.close(), server[Symbol.asyncDispose]()])
