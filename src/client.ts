@@ -398,7 +398,7 @@ class ConversationFace implements Conversation {
     return engine.submit(lane, content, shape, options.key ?? urnUuid(random), waitOf(options))
   }
 
-  async *pending(): AsyncIterable<PendingMessage> { yield* this.#parts.engine.pending(this.#parts.lane) }
+  async *pending(): AsyncIterable<PendingMessage> { yield* await this.#parts.engine.pending(this.#parts.lane) }
   drained(wait: Wait = {}): Promise<void> { return this.#parts.engine.drained(this.#parts.lane, wait) }
 
   async close(wait: Wait = {}): Promise<CloseReport> {

@@ -128,6 +128,8 @@ const HINTS_TO_SUSPEND = 3
 interface Shell<Tx> {
   readonly facts: LaneFacts
   lane: Lane | undefined
+  /** For those who only look: the machines as they were last, also while they are being restored. */
+  shown: Lane | undefined
   /** Nothing of it was ever committed. */
   isNew: boolean
   revision: number | 'absent'
@@ -158,7 +160,7 @@ interface Job<Tx> {
   readonly event: LaneEvent
   readonly exchange?: Exchange | undefined
   readonly work?: ((tx: Tx) => void | Promise<void>) | undefined
-  readonly done?: { resolve(): void; reject(error: unknown): void } | undefined
+  readonly done?: { /** With the number, for a message that was submitted. */ resolve(number?: number): void; reject(error: unknown): void } | undefined
   tries: number
 }
 interface Waiter { readonly number: number | undefined; readonly want: 'acknowledged' | 'reply' | 'drained' | 'end'; settle(outcome: { readonly value?: unknown } | { readonly error: unknown }): void }
@@ -238,16 +240,16 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const shell = this.#get(lane)
     const size = content.body.length
-    while (this.#isFull(shell, size) && shell.lane?.source.status(key) === undefined) await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
-    await this.#enqueue(shell, { event: { kind: 'submit', content, shape, key, digest: digestOf(content, shape) }, tries: 0 })
-    return this.#ticket(shell, key)
+    while (this.#isFull(shell, size) && (await this.#present(shell)).source.status(key) === undefined) await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
+    const number = await this.#enqueue(shell, { event: { kind: 'submit', content, shape, key, digest: digestOf(content, shape) }, tries: 0 })
+    return this.#ticket(shell, key, number as number)
   }
 
   /** The words of a verified message. Resolves when all that it changes is durable; a request's exchange may then still wait for its reply. */
   async receive(received: Received, via: Via): Promise<void> {
     const exchange = via.kind === 'exchange' ? this.#openExchange(via.exchange) : undefined
     if (this.#abort.signal.aborted) return exchange?.finish()
-    const jobs: Promise<void>[] = []
+    const jobs: Promise<unknown>[] = []
     const add = (shell: Shell<Tx>, event: LaneEvent): void => {
       exchange?.begin()
       shell.hints = 0
@@ -272,9 +274,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const shell = this.#get(lane)
     await this.#enqueue(shell, { event: { kind: 'close' }, tries: 0 })
-    if (shell.lane?.source.state !== 'ended') await this.#until(shell, { number: undefined, want: 'end' }, wait)
-    const rows = shell.lane === undefined ? [] : await this.#sentRows(shell.facts.lane)
-    return { outcome: shell.lane?.source.outcome ?? 'terminated', lost: rows.filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number) }
+    if ((await this.#present(shell)).source.state !== 'ended') await this.#until(shell, { number: undefined, want: 'end' }, wait)
+    const rows = await this.#sentRows(shell.facts.lane)
+    return { outcome: (await this.#present(shell)).source.outcome ?? 'terminated', lost: rows.filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number) }
   }
   /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
   async detach(lane: LaneId): Promise<void> {
@@ -293,12 +295,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** The live lane of that name. */
   find(name: string): LaneId | undefined {
-    for (const shell of this.#shells.values()) if (shell.facts.name === name && shell.lane?.isOver !== true) return shell.facts.lane
+    for (const shell of this.#shells.values()) if (shell.facts.name === name && shell.shown?.isOver !== true) return shell.facts.lane
     return undefined
   }
-  ticket(lane: LaneId, key: string): Ticket | undefined {
+  /** The ticket of a message that was submitted under that key, also before a restart. */
+  async ticket(lane: LaneId, key: string): Promise<Ticket | undefined> {
     const shell = this.#get(lane)
-    return shell.lane?.source.status(key) === undefined ? undefined : this.#ticket(shell, key)
+    const status = (await this.#present(shell)).source.status(key)
+    return status === undefined ? undefined : this.#ticket(shell, key, status.number)
   }
   /**
    * The reply to the request with that key, also one made before a restart.
@@ -307,7 +311,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    */
   async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
     const shell = this.#get(lane)
-    const status = shell.lane?.source.status(key)
+    const status = (await this.#present(shell)).source.status(key)
     if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
     if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
     // Settled in the machine, but not yet in the store: the commit is under way, and its end settles the waiter.
@@ -317,22 +321,21 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** Resolves when nothing is pending. */
   async drained(lane: LaneId, wait: Wait = {}): Promise<void> {
     const shell = this.#get(lane)
-    if (shell.queue.length === 0 && shell.lane?.source.pendingCount === 0) return
+    if ((await this.#present(shell)).source.pendingCount === 0 && shell.queue.length === 0) return
     await this.#until(shell, { number: undefined, want: 'drained' }, wait)
   }
   /** Messages that are not settled, in order. */
-  pending(lane: LaneId): readonly PendingMessage[] {
-    const source = this.#get(lane).lane?.source
-    const rows = source?.pending() ?? []
-    return rows.flatMap((row) => row.shape === 'one-way' || row.shape === 'request'
-      ? [{ number: row.number, key: row.key, shape: row.shape, acknowledged: source?.status(row.key)?.acknowledged ?? false, action: row.content?.action ?? '' }] : [])
+  async pending(lane: LaneId): Promise<readonly PendingMessage[]> {
+    const { source } = await this.#present(this.#get(lane))
+    return source.pending().flatMap((row) => row.shape === 'one-way' || row.shape === 'request'
+      ? [{ number: row.number, key: row.key, shape: row.shape, acknowledged: source.status(row.key)?.acknowledged ?? false, action: row.content?.action ?? '' }] : [])
   }
   status(lane: LaneId): LaneStatus | undefined {
     const shell = this.#shells.get(lane)
-    return shell === undefined ? undefined : statusOf(shell.facts, shell.lane)
+    return shell === undefined ? undefined : statusOf(shell.facts, shell.shown)
   }
   /** Every lane, ended ones too until they are forgotten. */
-  sequences(): readonly LaneStatus[] { return [...this.#shells.values()].map((shell) => statusOf(shell.facts, shell.lane)) }
+  sequences(): readonly LaneStatus[] { return [...this.#shells.values()].map((shell) => statusOf(shell.facts, shell.shown)) }
 
   /** Takes up everything that the store holds: tokens first, then lanes. Call it once, before anything else. */
   async restore(): Promise<RestoreReport> {
@@ -364,7 +367,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         continue
       }
       this.#keepToken(shell)
-      this.#later(shell, { kind: 'time' })
+      if (!shell.isDetached) this.#later(shell, { kind: 'time' })
     }
     for (const { key, error } of quarantined) this.#observe({ kind: 'error', error: new StoreFailed('ERR_QUARANTINED', `a stored record does not open and is left as it is: ${key.slice(0, 80)}`, { cause: error }) })
     return { lanes, tokens: tokens.count, quarantined }
@@ -511,7 +514,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       const isUsable = offer.sequence !== '' && offer.sequence.length <= this.#own.limits.identifierLength
       if (!isReachable || !isUsable || this.#lookup(offer.sequence, received) !== undefined) return FAULTS.createSequenceRefused
     }
-    const live = [...this.#shells.values()].filter((shell) => shell.facts.role === 'responder' && shell.lane?.isOver !== true)
+    const live = [...this.#shells.values()].filter((shell) => shell.facts.role === 'responder' && shell.shown?.isOver !== true)
     const name = principalKey(received.principal)
     const isBusy = live.length >= this.#own.limits.sequences || live.filter((shell) => shell.facts.principal !== undefined && principalKey(shell.facts.principal) === name).length >= this.#own.limits.sequencesPerPrincipal
     return isBusy ? FAULTS.createSequenceRefusedBusy : undefined
@@ -528,7 +531,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   // ── The pump: events to turns, turns to one commit, then their effects ────────────────────────────────────────────────────
 
-  #enqueue(shell: Shell<Tx>, job: Job<Tx>): Promise<void> {
+  #enqueue(shell: Shell<Tx>, job: Job<Tx>): Promise<unknown> {
     return new Promise((resolve, reject) => {
       shell.queue.push({ ...job, done: { resolve, reject } })
       this.#wake(shell)
@@ -662,6 +665,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** The commit is durable: now it may be seen. */
   #finish(batch: Batch<Tx>): void {
     const { shell, turn, jobs } = batch
+    shell.shown = shell.lane
     if (batch.commit !== undefined) {
       shell.revision = shell.revision === 'absent' ? 1 : shell.revision + 1
       if (batch.writesToken) this.#tokens.set(shell.facts.tokenId, 1)
@@ -684,7 +688,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const job of jobs) {
       const error = batch.refused.get(job)
       if (job.event.kind === 'consumed') this.#consumed(shell, job.event.number)
-      if (error === undefined) job.done?.resolve()
+      if (error === undefined) job.done?.resolve(job.event.kind === 'submit' ? shell.lane?.source.status(job.event.key)?.number : undefined)
       else {
         if (job.done === undefined || job.event.kind === 'received') this.#observe({ kind: 'error', error, lane: shell.facts.lane })
         job.done?.reject(error)
@@ -762,11 +766,12 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       }
       return
     }
-    if (shell.isDetached) return
     const about = aboutOf(outbound)
     const over = (hint: Hint | { readonly kind: 'exchange-over' }): void => {
       if (!this.#abort.signal.aborted && this.#shells.has(shell.facts.lane)) this.#later(shell, { kind: 'hint', hint, about })
     }
+    // A lane at rest sends nothing; what it would have sent is due again when it is taken up.
+    if (shell.isDetached) return over({ kind: 'exchange-over' })
     const { signal } = this.#abort
     Promise.resolve().then(() => this.#own.transmit(outbound, signal)).then(
       () => over({ kind: 'exchange-over' }),
@@ -924,7 +929,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   #shell(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number }): Shell<Tx> {
     const shell: Shell<Tx> = {
-      facts, lane: undefined, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
+      facts, lane: undefined, shown: undefined, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
       deliveryTries: 0, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, use: undefined, names: [],
       maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
     }
@@ -952,6 +957,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const received: ReceivedRow[] = []
     for await (const each of this.#own.store.scan(storeKey('msg', shell.facts.lane, 'received'))) received.push(Destination.readRow(this.#unseal(shell.facts.lane, each)))
     shell.lane = new Lane(head.facts, settings, this.#own.clock.now(), { head, sent, received })
+    shell.shown = shell.lane
     shell.isNew = false
     shell.revision = row.revision
     shell.headText = new TextDecoder().decode(encodeRow(head))
@@ -1022,7 +1028,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     return { count, refused }
   }
   #keepToken(shell: Shell<Tx>): void {
-    if (shell.lane?.isOver === true) {
+    if (shell.shown?.isOver === true) {
       shell.use?.[Symbol.dispose]()
       shell.use = undefined
       return
@@ -1078,10 +1084,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       }
     })
   }
-  #ticket(shell: Shell<Tx>, key: string): Ticket {
-    const number = shell.lane?.source.status(key)?.number ?? 0
+  #ticket(shell: Shell<Tx>, key: string, number: number): Ticket {
     const acknowledged = async (wait: Wait = {}): Promise<void> => {
-      const status = shell.lane?.source.status(key)
+      const status = (await this.#present(shell)).source.status(key)
       if (status?.settled === 'lost') throw lostError(shell.facts, number)
       if (status?.acknowledged) return
       await this.#until(shell, { number, want: 'acknowledged' }, wait)
@@ -1097,6 +1102,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       bytes += event.content.body.length
     }
     return pending >= shell.maxPending || (pending > 0 && bytes + size > shell.maxPendingBytes)
+  }
+  /** The machines, restored when a failed commit has dropped them. */
+  async #present(shell: Shell<Tx>): Promise<Lane> {
+    for (;;) {
+      if (shell.lane !== undefined) return shell.lane
+      this.#assertRunning()
+      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
+    }
   }
   #get(lane: LaneId): Shell<Tx> {
     const shell = this.#shells.get(lane)

@@ -402,7 +402,7 @@ class World {
     const ended = engine.sequences()[0]
     const lane = engine.find('work') ?? ended?.lane ?? await engine.open(TOKEN_A, { url: URL, rm: this.#rm === '1.0' ? RM10 : RM11, offer: this.#offer, name: 'work', offerOnRepeat: this.#offerOnRepeat, maxPending: 5 })
     for (const job of this.#jobs) {
-      if (engine.ticket(lane, job.key) === undefined) {
+      if (await this.#patiently(() => engine.ticket(lane, job.key)) === undefined) {
         const content: Content = { action: 'urn:do', messageId: `urn:${job.key}`, body: job.body, headers: [] }
         const submitted = this.#patiently(() => engine.submit(lane, content, job.shape, job.key))
         // At times the next is not submitted before this one is durable.
