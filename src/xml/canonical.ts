@@ -5,6 +5,8 @@
  *
  * @module
  */
+import { XmlError } from '../errors.ts'
+import { DEFAULT_LIMITS } from '../options.ts'
 import { type Attribute, Element, type Scope } from './tree.ts'
 
 export interface CanonicalOptions {
@@ -14,7 +16,14 @@ export interface CanonicalOptions {
   readonly rendered?: ReadonlyMap<string, string>
   /** Elements that are left out, with all that is in them. */
   readonly omit?: ReadonlySet<Element>
+  /** Longest result, in UTF-16 units; four times the largest message by default. */
+  readonly longest?: number
 }
+/**
+ * Exclusive canonical form declares a namespace anew at each sibling that uses it, so a small document can have a huge form:
+ * 4 MB grow to 100 MB. Real messages hardly grow at all.
+ */
+const LONGEST = 4 * DEFAULT_LIMITS.messageBytes
 
 /** Anything that turns an element into its canonical text: what tests replace to plant a mistake. */
 export type Canonicalizer = (element: Element, options?: CanonicalOptions) => string
@@ -22,12 +31,13 @@ export type Canonicalizer = (element: Element, options?: CanonicalOptions) => st
 /**
  * The canonical text of `element` and what is in it.
  *
+ * @throws {XmlError} ERR_XML_LIMIT_CANONICAL: the result would be longer than `longest`
  * @throws {RangeError} a built element uses one prefix for two namespaces, or has one attribute twice
  */
 export function canonicalize(element: Element, options: CanonicalOptions = {}): string {
   const inclusive = options.inclusivePrefixes
   const keeps = inclusive === undefined || inclusive.length === 0 ? undefined : new Set(inclusive.map((prefix) => (prefix === '#default' ? '' : prefix)))
-  const serializer = new Serializer(keeps, options.omit, options.rendered)
+  const serializer = new Serializer(keeps, options.omit, options.rendered, options.longest ?? LONGEST)
   serializer.element(element, undefined)
   return serializer.text
 }
@@ -47,13 +57,15 @@ export class Serializer {
   readonly #keeps: Keeps | undefined
   readonly #omit: ReadonlySet<Element> | undefined
   readonly #rendered: Map<string, string>
+  readonly #longest: number
   /** Pairs (prefix, namespace before), to be put back when an element ends. */
   readonly #undo: (string | undefined)[] = []
 
-  constructor(keeps?: Keeps, omit?: ReadonlySet<Element>, rendered?: ReadonlyMap<string, string>) {
+  constructor(keeps?: Keeps, omit?: ReadonlySet<Element>, rendered?: ReadonlyMap<string, string>, longest: number = Number.POSITIVE_INFINITY) {
     this.#keeps = keeps
     this.#omit = omit
     this.#rendered = new Map(rendered)
+    this.#longest = longest
   }
 
   /** `outside` is the scope whose declarations need no keeping any more: that of the parent, when the parent was written. */
@@ -78,6 +90,7 @@ export class Serializer {
       else if (this.#omit === undefined || !this.#omit.has(child)) this.element(child, element.scope)
     }
     this.text += `</${name}>`
+    if (this.text.length > this.#longest) throw new XmlError('ERR_XML_LIMIT_CANONICAL', 'the canonical form is too long')
     this.#restore(mark)
   }
 

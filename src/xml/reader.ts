@@ -8,7 +8,7 @@ import { type SaxesAttributeNS, type SaxesAttributeNSIncomplete, SaxesParser, ty
 import { UsageError, XmlError } from '../errors.ts'
 import type { Limits } from '../options.ts'
 import { NS } from '../spec/versions.ts'
-import { type Attribute, Element, type Node, type Scope, Text, lookup } from './tree.ts'
+import { type Attribute, Element, type Node, type Scope, Text } from './tree.ts'
 
 export interface ReadDocument {
   readonly root: Element
@@ -146,7 +146,12 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   /** The fragment's wrapper: not yet opened, open, or about to be closed by us. */
   let wrapper: 'before' | 'open' | 'closing' = 'before'
 
-  const resolvePrefix = (prefix: string): string | undefined => lookup(outer, prefix)
+  /** A fragment's outer namespaces by prefix, gathered at the first question: asking the chain each time would cost its length. */
+  let inherited: Map<string, string> | undefined
+  const resolvePrefix = (prefix: string): string | undefined => {
+    inherited ??= gather(outer)
+    return inherited.get(prefix)
+  }
   const parser = new SaxesParser({ xmlns: true, position: false, defaultXMLVersion: '1.0', forceXMLVersion: true, resolvePrefix })
   const malformed = (what: string, code = 'ERR_XML_MALFORMED'): XmlError => new XmlError(code, `line ${parser.line}: ${printable(what)}`)
 
@@ -194,6 +199,8 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
     if (attributeCount > limits.attributes) throw over('attributes')
     if (attribute.name.length > limits.nameLength) throw over('nameLength')
     if (attribute.value.length > VALUE_LENGTH) throw over('attributeValue')
+    // A namespace name is compared and hashed with every attribute that has it, so a long one would cost its length each time.
+    if (attribute.value.length > limits.nameLength && (attribute.prefix === 'xmlns' || attribute.name === 'xmlns')) throw over('nameLength')
     countText(attribute.value.length)
   }
   const openTagHandler = (tag: SaxesTagNS): void => {
@@ -277,6 +284,12 @@ function parse(source: string, limits: Limits, outer: Scope | undefined, kind: '
   }
   parser.close()
   return { nodes: nodes.slice(0, top), ids }
+}
+
+function gather(scope: Scope | undefined): Map<string, string> {
+  const uris = new Map<string, string>()
+  for (let at = scope; at !== undefined; at = at.outer) if (!uris.has(at.prefix)) uris.set(at.prefix, at.uri)
+  return uris
 }
 
 /**

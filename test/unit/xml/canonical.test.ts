@@ -82,6 +82,19 @@ describe('the rules, one by one', () => {
     expect(canonicalize(root, { omit: new Set([root.first('', 'b') as Element]) })).toBe('<a>12<b></b></a>')
   })
 
+  test('a form that is much longer than its document is refused before it is made', () => {
+    const uri = `urn:${'x'.repeat(1_000)}`
+    const document = read(`<a xmlns:p="${uri}">${'<p:b/>'.repeat(40_000)}</a>`)
+    expect(() => canonicalize(document)).toThrow(expect.objectContaining({ name: 'XmlError', code: 'ERR_XML_LIMIT_CANONICAL' }))
+    expect(() => canonicalize(read('<a>123</a>'), { longest: 9 })).toThrow(expect.objectContaining({ code: 'ERR_XML_LIMIT_CANONICAL' }))
+    expect(canonicalize(read('<a>123</a>'), { longest: 10 })).toBe('<a>123</a>')
+  })
+
+  test('the cost of a long PrefixList is that of the declarations in scope, and its result the same', () => {
+    const prefixes = Array.from({ length: 10_000 }, (_, at) => `p${at}`)
+    expect(canonicalize(inner('<a xmlns:p1="urn:1" xmlns:p20000="urn:2"><b><c/></b></a>', 'b'), { inclusivePrefixes: prefixes })).toBe('<b xmlns:p1="urn:1"><c></c></b>')
+  })
+
   test('the bytes are the text in UTF-8', () => {
     expect(Buffer.from(canonicalBytes(read('<a>\u00E4\u{1F600}</a>'))).toString('hex')).toBe(Buffer.from('<a>\u00E4\u{1F600}</a>').toString('hex'))
   })

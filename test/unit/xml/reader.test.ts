@@ -358,6 +358,8 @@ describe('caps', () => {
     ['text in values', { textBytes: 4 }, '<a b="12">34</a>', '<a b="12">345</a>', 'ERR_XML_LIMIT_TEXT_BYTES'],
     ['length of a name', {}, `<${'a'.repeat(1_024)}/>`, `<${'a'.repeat(1_025)}/>`, 'ERR_XML_LIMIT_NAME_LENGTH'],
     ['length of an attribute name', {}, `<a ${'a'.repeat(1_024)}=""/>`, `<a ${'a'.repeat(1_025)}=""/>`, 'ERR_XML_LIMIT_NAME_LENGTH'],
+    ['length of a namespace name', {}, `<a xmlns="urn:${'a'.repeat(1_020)}"/>`, `<a xmlns="urn:${'a'.repeat(1_021)}"/>`, 'ERR_XML_LIMIT_NAME_LENGTH'],
+    ['length of a namespace name with a prefix', {}, `<a xmlns:p="urn:${'a'.repeat(1_020)}"/>`, `<a xmlns:p="urn:${'a'.repeat(1_021)}"/>`, 'ERR_XML_LIMIT_NAME_LENGTH'],
     ['length of a value', {}, `<a b="${'x'.repeat(65_536)}"/>`, `<a b="${'x'.repeat(65_537)}"/>`, 'ERR_XML_LIMIT_ATTRIBUTE_VALUE'],
     ['ids', { ids: 2 }, '<a xml:id="a"><b xml:id="b"/></a>', '<a xml:id="a"><b xml:id="b"/><c xml:id="c"/></a>', 'ERR_XML_LIMIT_IDS'],
   ])('%s', (_, limits, within, over, code) => {
