@@ -11,7 +11,7 @@ import { canonicalize } from '../xml/canonical.ts'
 import { Element, lookup, type QName } from '../xml/tree.ts'
 import { Qualified, type Vocabulary, vocabulary, writeDocument } from '../xml/writer.ts'
 
-/** What a message is made of, before it is protected. A body part is an element, or canonical XML that stands alone. */
+/** What a message is made of, before it is protected. A body part is an element, or text that the writer wrote and that stands alone. */
 export interface MessageParts {
   readonly action: string
   readonly headers: readonly Element[]

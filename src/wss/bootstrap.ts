@@ -52,11 +52,11 @@ export function protectBootstrap(message: OutgoingMessage, credentials: X509Cred
   const token = `<wsse:BinarySecurityToken xmlns:wsse="${NS.wsse}" xmlns:wsu="${NS.wsu}" EncodingType="${TOKEN.base64Binary}" ValueType="${TOKEN.x509v3}" wsu:Id="${ids('x509')}">${
     Buffer.from(credentials.certificate.raw).toString('base64')}</wsse:BinarySecurityToken>`
 
-  const clear = envelope(message, headers, timestamp.text + token, body.text)
+  const clear = envelope(message, headers, timestamp.text + token, body.sent)
   const signed = rsaSignature(clear, [timestamp, ...headers, body], { profile, suite, ids, key: credentials.key })
   const contentKey = freshSecret(random, suite.cipher.keyBytes)
   const encrypted = `${body.open}${encryptedData(
-    ids('ed-body'), 'content', suite.cipher, encryptedKeyReference(ids('ek')), encrypt(suite.cipher, contentKey, random, body.plaintext))}${BODY_END}`
+    ids('ed-body'), 'content', suite.cipher, encryptedKeyReference(ids('ek')), encrypt(suite.cipher, contentKey, random, body.content))}${BODY_END}`
   const context = options.endorse === undefined ? '' : contextToken(options.endorse, options.endorse.sc, ids('sct'))
   const endorsement = options.endorse === undefined ? { token: '', signature: '' } : endorsing(options.endorse, { id: ids('sig'), text: signed.text }, { profile, suite, ids, random })
   // WSS 1.0 §5: tokens stand before their use, the endorsing signature behind the one that it endorses.
@@ -84,7 +84,7 @@ interface XmlCrypto {
 const require = createRequire(import.meta.url)
 
 /** The signature over the parts of the clear message, in canonical form, and its value. */
-function rsaSignature(clear: string, parts: readonly SignedPart[], { profile, suite, ids, key }: SigningWords & { readonly key: KeyObject }): { readonly text: string; readonly value: Uint8Array } {
+function rsaSignature(clear: string, parts: readonly Pick<SignedPart, 'id'>[], { profile, suite, ids, key }: SigningWords & { readonly key: KeyObject }): { readonly text: string; readonly value: Uint8Array } {
   const { SignedXml } = require('xml-crypto') as XmlCrypto
   const signer = new SignedXml({
     idMode: 'wssecurity',
@@ -103,7 +103,7 @@ function rsaSignature(clear: string, parts: readonly SignedPart[], { profile, su
 }
 
 /** WS-SC 1.3 §5: the context's key is proven by a signature over the primary one. */
-function endorsing(token: SessionToken, primary: SignedPart, { profile, suite, ids, random }: SigningWords & { readonly random: RandomSource }): { readonly token: string; readonly signature: string } {
+function endorsing(token: SessionToken, primary: Pick<SignedPart, 'id' | 'text'>, { profile, suite, ids, random }: SigningWords & { readonly random: RandomSource }): { readonly token: string; readonly signature: string } {
   const attached = directReference(`#${ids('sct')}`, token.sc.sct)
   const nonce = random.bytes(16)
   const key = profile.derivedKeys ? deriveKey({ secret: token.secret, nonce, offset: 0, length: suite.signatureKeyBytes }) : token.secret

@@ -1,5 +1,6 @@
 /**
- * The pieces of a Security header as text, in canonical form: what is digested is what is sent (D21).
+ * The pieces of a Security header as text, in canonical form: what is digested is what is sent (D21), but for declarations
+ * that only QNames in an application's own content need, which canonical form leaves out and the wire does not.
  * Each piece that is signed declares its own namespaces, so that it reads the same wherever it stands.
  *
  * @module
@@ -13,9 +14,10 @@ import { type CipherAlgorithm, type DigestAlgorithm, ENCRYPTED_CONTENT, ENCRYPTE
 import { NS, type ScVersion, type SoapVersion } from '../spec/versions.ts'
 import { canonicalize, escapeAttribute, escapeText } from '../xml/canonical.ts'
 import { readElement } from '../xml/reader.ts'
-import { Element } from '../xml/tree.ts'
+import { Element, lookup } from '../xml/tree.ts'
+import { writeNodes } from '../xml/writer.ts'
 
-/** A message before its protection: header blocks without ids, Body content as elements or as canonical XML that stands alone. */
+/** A message before its protection: header blocks without ids, Body content as elements or as text that the writer wrote and that stands alone. */
 export interface OutgoingMessage {
   readonly soap: SoapVersion
   /** All of them are signed; wsu:Id is added here. */
@@ -63,55 +65,87 @@ export function suiteOf(profile: Profile): Suite {
   return suite
 }
 
-/** A part that is signed: its id and its canonical text. */
-export interface SignedPart { readonly id: string; readonly text: string }
+/** A part that is signed: its id, its canonical text, and the text that is sent, whose canonical form that is. */
+export interface SignedPart { readonly id: string; readonly text: string; readonly sent: string }
+const asSigned = (id: string, text: string): SignedPart => ({ id, text, sent: text })
 
 export function timestampPart(ids: Ids, now: number): SignedPart {
   const id = ids('ts')
   // WSS 1.0 §10: UTC; three digits behind the second are read by everyone. The id is random: it is what makes two messages of one moment differ.
   const created = new Date(now).toISOString()
   const expires = new Date(now + LIFE_MS).toISOString()
-  return { id, text: `<wsu:Timestamp${WSU_DECLARED} wsu:Id="${id}"><wsu:Created>${created}</wsu:Created><wsu:Expires>${expires}</wsu:Expires></wsu:Timestamp>` }
+  return asSigned(id, `<wsu:Timestamp${WSU_DECLARED} wsu:Id="${id}"><wsu:Created>${created}</wsu:Created><wsu:Expires>${expires}</wsu:Expires></wsu:Timestamp>`)
 }
 
 export function headerParts(headers: readonly Element[], ids: Ids): readonly SignedPart[] {
   return headers.map((header, index) => {
     const id = ids(`h${index}`)
-    return { id, text: canonicalize(withId(header, id)) }
+    const named = withId(header, id)
+    const text = canonicalize(named)
+    // What was read keeps the declarations that its content may need; what was built needs none but those of its names.
+    return { id, text, sent: header.scope === undefined ? text : writeNodes([named]) }
   })
 }
-const withId = ({ prefix, local, ns, attributes, children, scope }: Element, id: string): Element =>
-  new Element(prefix, local, ns, [...attributes, { prefix: 'wsu', local: 'Id', ns: WSU, value: id }], children, scope)
+function withId(header: Element, id: string): Element {
+  const { prefix, local, ns, attributes, children, scope } = header
+  return new Element(prefix, local, ns, [...attributes, { prefix: freePrefix(header), local: 'Id', ns: WSU, value: id }], children, scope)
+}
+/** `wsu`, unless the header means something else by it. */
+function freePrefix(header: Element): string {
+  const means = (prefix: string): readonly (string | undefined)[] =>
+    [lookup(header.scope, prefix), ...[header, ...header.attributes].filter((each) => each.prefix === prefix).map((each) => each.ns)]
+  let prefix = 'wsu'
+  while (means(prefix).some((ns) => ns !== undefined && ns !== WSU)) prefix += '_'
+  return prefix
+}
 
-/** Body in its three forms: as it is signed, its start tag, and its content as plaintext. */
-export interface BodyPart extends SignedPart { readonly open: string; readonly plaintext: string }
+/** Body as it is signed, its start tag, and its content as it is sent: in clear, or as plaintext. */
+export interface BodyPart extends SignedPart { readonly open: string; readonly content: string }
 export const BODY_END = '</s:Body>'
 
 export function bodyPart(soap: SoapVersion, body: readonly (Element | string)[], ids: Ids): BodyPart {
   const id = ids('body')
   const open = `<s:Body xmlns:s="${soap.ns}"${WSU_DECLARED} wsu:Id="${id}">`
   const rendered = new Map([['s', soap.ns], ['wsu', WSU]])
-  let inside = ''
-  let alone = ''
+  let signed = ''
+  let content = ''
   for (const each of body) {
-    if (typeof each === 'string' && !redeclares(each, soap)) {
-      inside += each
-      alone += each
-      continue
-    }
-    const element = typeof each === 'string' ? readElement(each, DEFAULT_LIMITS) : each
-    const text = canonicalize(element, { rendered })
-    inside += text
+    const text = typeof each === 'string' && isCanonicalIn(each, rendered) ? each : canonicalize(typeof each === 'string' ? readElement(each, DEFAULT_LIMITS) : each, { rendered })
+    signed += text
     // XML Encryption 1.1 §4.1: a plaintext is read in the namespaces of its place. One that stands alone is read right everywhere.
-    alone += /[< ](?:s|wsu):/.test(text) ? canonicalize(element) : text
+    content += typeof each === 'string' ? each : each.scope === undefined && !/[< ](?:s|wsu):/.test(text) ? text : writeNodes([each])
   }
-  return { id, open, plaintext: alone, text: `${open}${inside}${BODY_END}` }
+  return { id, open, content, text: `${open}${signed}${BODY_END}`, sent: `${open}${content}${BODY_END}` }
 }
-/** Exclusive C14N §3: what Body has declared is not declared again inside it, so a text that does is no canonical part of it. */
-const redeclares = (xml: string, soap: SoapVersion): boolean => xml.includes(`xmlns:s="${soap.ns}"`) || xml.includes(WSU_DECLARED)
+
+/**
+ * True when the text, which our writer wrote, is its own exclusive canonical form inside an element that has rendered `rendered`:
+ * all declarations stand on its start tag, each is needed by a name there, and none is there already. Then it need not be read.
+ */
+function isCanonicalIn(xml: string, rendered: ReadonlyMap<string, string>): boolean {
+  const name = /^<([^\s=>/]+)/.exec(xml)?.[1]
+  if (name === undefined) return false
+  const used = new Set([prefixOf(name)])
+  const declared = new Map<string, string>()
+  // In canonical form a value holds no quotation mark, so that this finds the attributes, all of them and nothing else.
+  const attribute = / ([^\s=>/]+)="([^"]*)"/y
+  attribute.lastIndex = name.length + 1
+  let end = attribute.lastIndex
+  for (let found = attribute.exec(xml); found !== null; found = attribute.exec(xml)) {
+    const [, own = '', value = ''] = found
+    if (own === 'xmlns') declared.set('', value)
+    else if (own.startsWith('xmlns:')) declared.set(own.slice(6), value)
+    else if (own.includes(':')) used.add(prefixOf(own))
+    end = attribute.lastIndex
+  }
+  if (xml[end] !== '>' || xml.includes(' xmlns', end)) return false
+  for (const [prefix, uri] of declared) if (uri === '' || !used.has(prefix) || rendered.get(prefix) === uri) return false
+  return true
+}
+const prefixOf = (name: string): string => (name.includes(':') ? name.slice(0, name.indexOf(':')) : '')
 
 /** ds:SignedInfo over whole parts, each by its id, under exclusive C14N without a PrefixList. */
-export function signedInfo(method: SignatureAlgorithm, algorithm: DigestAlgorithm, parts: readonly SignedPart[]): string {
+export function signedInfo(method: SignatureAlgorithm, algorithm: DigestAlgorithm, parts: readonly Pick<SignedPart, 'id' | 'text'>[]): string {
   let references = ''
   for (const { id, text } of parts) {
     references += `<ds:Reference URI="#${id}"><ds:Transforms><ds:Transform Algorithm="${EXCLUSIVE_C14N}"></ds:Transform></ds:Transforms><ds:DigestMethod Algorithm="${
@@ -161,7 +195,7 @@ export function envelope(message: OutgoingMessage, headers: readonly SignedPart[
     if (prefix === '' || prefix === 's') throw new RangeError(`the prefix '${prefix}' is not free on the Envelope`)
     declared += ` xmlns:${prefix}="${escapeAttribute(ns)}"`
   }
-  const blocks = headers.map(({ text }) => text).join('')
+  const blocks = headers.map(({ sent }) => sent).join('')
   return `<s:Envelope xmlns:s="${soap.ns}"${declared}><s:Header>${blocks}<wsse:Security${WSSE_DECLARED} s:mustUnderstand="${
     soap.mustUnderstand}">${security}</wsse:Security></s:Header>${body}</s:Envelope>`
 }

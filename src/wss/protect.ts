@@ -71,11 +71,11 @@ export function protect(message: SessionMessage, token: SessionToken, options: P
 
   // WSS 1.0 §5: a token stands before its first use, a ReferenceList before what it lists.
   const tokens = `${timestamp.text}${options.role === 'initiator' ? contextToken(token, token.sc, ids('sct')) : ''}${signing.token}`
-  if (!encrypts) return { xml: envelope(message, headers, tokens + signed, body.text), signatureValue }
+  if (!encrypts) return { xml: envelope(message, headers, tokens + signed, body.sent), signatureValue }
 
   const encrypting = messageKey('dk-enc', suite.cipher.keyBytes, { token, context, ids, random, profile })
   const seal = (id: string, type: 'content' | 'element', plain: string): string => sealed(id, type, plain, { suite, encrypting, random })
-  const bodyText = message.encryptBody ? `${body.open}${seal(ids('ed-body'), 'content', body.plaintext)}${BODY_END}` : body.text
+  const bodyText = message.encryptBody ? `${body.open}${seal(ids('ed-body'), 'content', body.content)}${BODY_END}` : body.sent
   const signatureText = encryptSignature ? seal(ids('ed-sig'), 'element', signed) : signed
   const list = referenceList([...(message.encryptBody ? [ids('ed-body')] : []), ...(encryptSignature ? [ids('ed-sig')] : [])])
   return { xml: envelope(message, headers, `${tokens}${encrypting.token}${list}${signatureText}`, bodyText), signatureValue }

@@ -11,6 +11,8 @@ import { NS, SC13, SOAP11, SOAP12, type SoapVersion, WSA10 } from '../../../src/
 import { protect, type ProtectOptions, type Protected, type SessionMessage } from '../../../src/wss/protect.ts'
 import { canonicalize } from '../../../src/xml/canonical.ts'
 import { readDocument, readElement } from '../../../src/xml/reader.ts'
+import { lookup } from '../../../src/xml/tree.ts'
+import { writeNodes } from '../../../src/xml/writer.ts'
 import { CONTEXT, counted, everyKind, NOW, SECRET, SERVICE } from '../../schema/kinds.ts'
 import vectors from '../../vector/derived-key-vectors.json' with { type: 'json' }
 import { check, skeleton } from './verify.ts'
@@ -70,12 +72,16 @@ describe('a Body is signed as the receiver will see it', () => {
     ['that redeclares s and returns to it', `<b><s:c xmlns:s="urn:s"><s:d xmlns:s="${SOAP12.ns}"></s:d></s:c></b>`],
     ['that speaks of a declaration in its text', `<b>xmlns:s="${SOAP12.ns}" xmlns:wsu="${NS.wsu}"</b>`],
     ['with every character that is escaped', '<b a="&quot;&lt;&amp;&#x9;&#xA;&#xD;">&lt;&amp;&gt;&#xD;\u{1f600}</b>'],
+    ['whose content needs a declaration that no name needs', '<a:b xmlns:a="urn:a" xmlns:t="urn:t" xmlns:xsi="urn:xsi" xsi:type="t:T"></a:b>'],
+    ['whose declarations are needed further in', '<b xmlns:a="urn:a" c="&gt; a:b" d="> a:e"><a:c></a:c></b>'],
+    ['that undeclares nothing', '<b xmlns=""></b>'],
+    ['with xml:lang', '<b xml:lang="en"></b>'],
     ['with no content', ''],
   ]
   for (const [profileName, profile] of [['CBC', sealed], ['GCM', { ...sealed, suite: 'Basic128GCM' as const }], ['SHA-1', BASIC256_SHA1], ['no derived keys', { ...sealed, derivedKeys: false }]] as const) {
     test.each(bodies)(`${profileName}, %s`, (_, text) => {
       const element = text === '' ? undefined : readElement(text, DEFAULT_LIMITS)
-      for (const soap of [SOAP12, SOAP11]) for (const encryptBody of [true, false]) for (const body of element === undefined ? [[]] : [[element], [canonicalize(element)]]) {
+      for (const soap of [SOAP12, SOAP11]) for (const encryptBody of [true, false]) for (const body of element === undefined ? [[]] : [[element], [canonicalize(element)], [writeNodes([element])]]) {
         const { signatures, body: read } = check(write({ soap, body, encryptBody }, { profile: profile.derivedKeys ? profile : { ...profile, suite: 'Basic256' } }).xml, { context: SECRET })
         expect(signatures).toMatchObject([{ digests: true, value: true }])
         expect(read.elements().map((each) => canonicalize(each))).toEqual(element === undefined ? [] : [canonicalize(element)])
@@ -84,23 +90,40 @@ describe('a Body is signed as the receiver will see it', () => {
   }
 
   test('whatever it holds', () => {
-    const prefixes = fc.constantFrom('s', 'wsu', 'a', '')
+    const prefixes = ['s', 'wsu', 'a', '']
     const uris = fc.constantFrom(SOAP12.ns, NS.wsu, 'urn:a', 'urn:b')
     const { tree } = fc.letrec<{ tree: string }>((tie) => ({
-      tree: fc.tuple(prefixes, uris, fc.constantFrom('', 'x', '&lt;'), fc.oneof({ maxDepth: 4, withCrossShrink: true }, fc.constant<string[]>([]), fc.array(tie('tree'), { maxLength: 2 }))).map(([prefix, uri, text, children]) => {
+      tree: fc.tuple(fc.constantFrom(...prefixes), uris, fc.constantFrom('', 'x', '&lt;'), fc.oneof({ maxDepth: 4, withCrossShrink: true }, fc.constant<string[]>([]), fc.array(tie('tree'), { maxLength: 2 }))).map(([prefix, uri, text, children]) => {
         const name = prefix === '' ? 'e' : `${prefix}:e`
         return `<${name} xmlns${prefix === '' ? '' : `:${prefix}`}="${uri}">${text}${children.join('')}</${name}>`
       }),
     }))
-    fc.assert(fc.property(tree, fc.boolean(), fc.boolean(), (text, encryptBody, asText) => {
+    fc.assert(fc.property(tree, fc.boolean(), fc.constantFrom('read', 'canonical', 'written'), (text, encryptBody, form) => {
       const element = readElement(text, DEFAULT_LIMITS)
-      const { signatures, body } = check(write({ body: [asText ? canonicalize(element) : element], encryptBody }, { profile: sealed }).xml, { context: SECRET })
+      const body = { read: element, canonical: canonicalize(element), written: writeNodes([element]) }[form] ?? element
+      const { signatures, body: received } = check(write({ body: [body], encryptBody }, { profile: sealed }).xml, { context: SECRET })
       expect(signatures).toMatchObject([{ digests: true, value: true }])
-      expect(body.elements().map((each) => canonicalize(each))).toEqual([canonicalize(element)])
+      expect(received.elements().map((each) => canonicalize(each))).toEqual([canonicalize(element)])
+      // Declarations that content may need arrive.
+      if (form !== 'canonical') expect(prefixes.filter((each) => element.scope !== undefined && lookup(element.scope, each) !== lookup(received.elements()[0]?.scope, each) && lookup(element.scope, each))).toEqual([])
     }), { seed: 8, numRuns: 300 })
   })
 })
 
+test('application headers keep what their content needs, whatever their prefixes mean', () => {
+  const texts = [
+    '<t:h xmlns:t="urn:t" xmlns:x="urn:x" kind="x:y"></t:h>', '<wsu:h xmlns:wsu="urn:w" wsu:a="b"></wsu:h>', '<h xmlns="urn:h" xmlns:wsu="urn:w" kind="wsu:y"><wsu:a></wsu:a></h>',
+    `<s:h xmlns:s="urn:s"><wsu:c xmlns:wsu="${NS.wsu}"></wsu:c></s:h>`, '<h xmlns="urn:h" xmlns:wsu="urn:w" xmlns:wsu_="urn:v" wsu_:a="b"></h>',
+  ]
+  const own = texts.map((text) => readElement(text, DEFAULT_LIMITS))
+  const { root, signatures } = check(write({ headers: [...headers(), ...own] }).xml, { context: SECRET })
+  expect(signatures).toMatchObject([{ digests: true, value: true }])
+  const received = root.elements()[0]?.elements().slice(4, -1) ?? []
+  expect(received.map((each) => each.qname)).toEqual(['{urn:t}h', '{urn:w}h', '{urn:h}h', '{urn:s}h', '{urn:h}h'])
+  expect(lookup(received[0]?.scope, 'x')).toBe('urn:x')
+  expect(lookup(received[2]?.scope, 'wsu')).toBe('urn:w')
+  expect(signatures[0]?.covers).toEqual(expect.arrayContaining([...received]))
+})
 test('a message of the initiator carries the token, one of the recipient names it', () => {
   const children = (xml: string): readonly string[] => check(xml, { context: SECRET }).security.elements().map((each) => each.local)
   expect(children(write({ encryptBody: false }).xml)).toEqual(['Timestamp', 'SecurityContextToken', 'DerivedKeyToken', 'Signature'])
