@@ -281,16 +281,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
   async detach(lane: LaneId): Promise<void> {
     const shell = this.#get(lane)
+    // The token stays in use: nobody shall cancel it under a lane that rests.
     shell.isDetached = true
-    shell.use?.[Symbol.dispose]()
-    shell.use = undefined
     for (const waiter of [...shell.waiters]) waiter.settle({ error: new UsageError('ERR_DETACHED', 'the conversation was detached; what was accepted stays') })
     await this.#pumping
   }
   attach(lane: LaneId): void {
     const shell = this.#get(lane)
     shell.isDetached = false
-    this.#keepToken(shell)
     this.#later(shell, { kind: 'time' })
   }
   /** The live lane of that name. */
@@ -1033,7 +1031,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       shell.use = undefined
       return
     }
-    if (shell.use === undefined && !shell.isDetached && !this.#abort.signal.aborted) shell.use = this.#own.security.use(shell.facts.tokenId, shell.facts.lane)
+    if (shell.use === undefined && !this.#abort.signal.aborted) shell.use = this.#own.security.use(shell.facts.tokenId, shell.facts.lane)
   }
   #rename(shell: Shell<Tx>): void {
     if (shell.lane !== undefined) this.#name(shell, shell.lane.sequences)

@@ -411,7 +411,7 @@ class World {
         if (this.#chance.hit(0.3)) await this.#pause(this.#chance.below(800))
         await submitted
       }
-      if (job.shape === 'request' && !job.replied) void this.#await(engine, lane, job)
+      if (job.shape === 'request' && !job.replied) this.#await(engine, lane, job).catch((error: unknown) => this.#violations.push(`${job.key}: ${String(error)}`))
     }
     const report = await this.#patiently(() => engine.close(lane))
     if (report.outcome !== 'terminated' || report.lost.length > 0) this.#violations.push(`ended ${report.outcome}, lost ${report.lost.join(' ')}`)

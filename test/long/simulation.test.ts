@@ -1,0 +1,28 @@
+import { describe, expect, test } from 'vitest'
+import { simulate } from '../../src/testing/simulator.ts'
+import { PLANTS } from '../simulation/plants.ts'
+
+const HISTORIES = 20_000
+/** Far from the seeds of the short run. */
+const FIRST = 100_000
+
+describe('the long run', () => {
+  test(`${HISTORIES} histories without a violation`, async () => {
+    const sums = { messages: 0, steps: 0, commits: 0, crashes: 0, lost: 0, attacks: 0, virtualMs: 0 }
+    for (let seed = FIRST; seed < FIRST + HISTORIES; seed++) {
+      const report = await simulate({ seed })
+      expect(report.violations, `seed ${seed}`).toEqual([])
+      for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += report[key]
+    }
+    console.log(JSON.stringify({ histories: HISTORIES, ...sums, virtualHours: Math.round(sums.virtualMs / 3_600_000) }))
+  }, 8 * 60_000)
+
+  test('how soon each planted defect is found', async () => {
+    for (const [name, plant] of Object.entries(PLANTS)) {
+      let found = 0
+      for (let seed = 1; seed <= 1_000; seed++) if ((await simulate({ seed, plant })).violations.length > 0) found++
+      console.log(`${name}: ${(found / 10).toFixed(1)} % of histories`)
+      expect(found, name).toBeGreaterThan(0)
+    }
+  }, 8 * 60_000)
+})

@@ -1,0 +1,39 @@
+import { describe, expect, test } from 'vitest'
+import { simulate } from '../../src/testing/simulator.ts'
+import { PLANTS } from './plants.ts'
+
+describe('a seeded world', () => {
+  test('500 histories: every accepted message is delivered once and in order, every request replied, every sequence ended and forgotten', async () => {
+    let [crashes, attacks, lost] = [0, 0, 0]
+    for (let seed = 1; seed <= 500; seed++) {
+      const report = await simulate({ seed })
+      expect(report.violations, `seed ${seed}`).toEqual([])
+      crashes += report.crashes
+      attacks += report.attacks
+      lost += report.lost
+    }
+    // The histories are worth something: things did go wrong in them.
+    expect(crashes).toBeGreaterThan(400)
+    expect(attacks).toBeGreaterThan(1_000)
+    expect(lost).toBeGreaterThan(1_000)
+  })
+  test('the same seed gives the same history', async () => {
+    const traces: string[][] = [[], []]
+    for (const trace of traces) await simulate({ seed: 4711, trace: (line) => trace.push(line) })
+    expect(traces[0]).toEqual(traces[1])
+    expect(traces[0]?.length).toBeGreaterThan(10)
+  })
+})
+
+describe('a planted defect is found', () => {
+  for (const [name, plant] of Object.entries(PLANTS)) {
+    test(`${name}, within 3,000 histories`, async () => {
+      let found: number | undefined
+      for (let seed = 1; seed <= 3_000 && found === undefined; seed++) {
+        const { violations } = await simulate({ seed, plant })
+        if (violations.length > 0) found = seed
+      }
+      expect(found).toBeDefined()
+    })
+  }
+})
