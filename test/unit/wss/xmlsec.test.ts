@@ -3,7 +3,8 @@
  * Only the keys are worked out by the test: xmlsec1 does not derive keys of WS-SecureConversation.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { privateDecrypt } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -15,11 +16,8 @@ import type { Element } from '../../../src/xml/tree.ts'
 import { CLIENT, everyKind, type Kind, SECRET, SERVER } from '../../schema/kinds.ts'
 
 const present = spawnSync('xmlsec1', ['--version']).status === 0
-// A machine of the project has it (.ci/run installs it); elsewhere its absence is said, not hidden.
-if (!present) {
-  if (process.env['CI_RUN'] !== undefined) throw new Error('xmlsec1 is missing')
-  console.warn('\nxmlsec1 is missing: NO independent check of what is written. Debian: apt-get install xmlsec1\n')
-}
+// .ci/run installs it, and counts a test that was skipped as one that failed; elsewhere its absence is said, not hidden.
+if (!present) console.warn('\nxmlsec1 is missing: NO independent check of what is written. Debian: apt-get install xmlsec1\n')
 
 let folder = ''
 beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'wsrm-xmlsec-')) })
@@ -62,7 +60,7 @@ function decrypted(kind: Kind): string {
   for (let at = 0; at < count; at++) {
     const out = join(folder, 'decrypted.xml')
     execFileSync('xmlsec1', ['--decrypt', ...decryptionKey(kind), '--node-xpath', "(//*[local-name()='EncryptedData'])[1]", ...idArguments(xml), '--output', out, file('sealed.xml', xml)], { stdio: 'pipe' })
-    xml = execFileSync('cat', [out]).toString().replace(/^<\?xml[^>]*\?>\s*/, '')
+    xml = readFileSync(out, 'utf8').replace(/^<\?xml[^>]*\?>\s*/, '')
   }
   return xml
 }
@@ -72,8 +70,7 @@ function decryptionKey(kind: Kind): readonly string[] {
   // The KeyInfo names a certificate by thumbprint, which xmlsec1 does not look up: the content key is unwrapped first.
   const xml = kind.sealed
   const key = /<xenc:EncryptedKey[\s\S]*?<xenc:CipherValue>([^<]+)</.exec(xml)?.[1] ?? ''
-  const opened = execFileSync('openssl', ['pkeyutl', '-decrypt', '-inkey', file('rsa.pem', receiver.key.export({ type: 'pkcs8', format: 'pem' })), '-pkeyopt', 'rsa_padding_mode:oaep', '-in', file('wrapped.bin', Buffer.from(key, 'base64'))])
-  return ['--aeskey', file('aes.key', opened)]
+  return ['--aeskey', file('aes.key', privateDecrypt({ key: receiver.key, oaepHash: 'sha1' }, Buffer.from(key, 'base64')))]
 }
 
 function verify(xml: string, nodeId: string, key: readonly string[]): string {
