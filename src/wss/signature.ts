@@ -11,7 +11,7 @@ import { NS, TOKEN } from '../spec/versions.ts'
 import { canonicalize } from '../xml/canonical.ts'
 import { type Element, lookup } from '../xml/tree.ts'
 import type { Policy } from './keys.ts'
-import { algorithm, base64Of, exactly, failed, invalid, textOf, unsupported } from './shape.ts'
+import { algorithm, base64Of, exactly, failed, invalid, unsupported } from './shape.ts'
 
 export interface SignedReference {
   /** The id of the element that it is about, without `#`. */
@@ -132,4 +132,4 @@ const withEmptyDefault = (text: string): string => text.replace(/^<[^\s>]+/, (st
 const matches = (reference: SignedReference, text: string): boolean => equal(digest(reference.digest.hash, text), reference.value)
 
 /** wsse11:SignatureConfirmation/@Value; '' when the request had no signature. */
-export const confirmationOf = (element: Element): string => (textOf(element), element.attribute('Value')?.replace(/[ \t\r\n]+/g, '') ?? '')
+export const confirmationOf = (element: Element): string => element.attribute('Value')?.replace(/[ \t\r\n]+/g, '') ?? ''
