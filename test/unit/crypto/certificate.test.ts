@@ -210,6 +210,10 @@ describe('trust by authorities', () => {
     expect(await trusts(leaf(), { authorities: [issuer([authority()], { to: NOW - 1_000 })] })).toBe(REFUSED)
     expect(await trusts(leaf(), { authorities: [issuer([authority(), extension('2.5.29.30', sequence())])] })).toBe(REFUSED)
   })
+  test('asks that an authority has a key that is long enough', async () => {
+    const weak = rsaKey(1_024)
+    expect(await trusts(leaf({ signer: weak }), { authorities: [certificate({ subject: ROOT, key: weak, extensions: [authority()] })] })).toBe(REFUSED)
+  })
   test('does not let one leaf issue another', async () => {
     const first = certificate({ subject: MIDDLE, issuer: ROOT, key: middleKey, signer: rootKey })
     expect(await trusts(leaf({ issuer: MIDDLE, signer: middleKey }), { authorities: [root, first] })).toBe(REFUSED)

@@ -185,17 +185,33 @@ describe('two processes on one file', () => {
   })
 })
 
-test('a file that turns out to be broken is not written any more', async () => {
-  const path = fresh()
-  const store = await openSqliteStore(path)
-  await store.commit(Array.from({ length: 200 }, (_, i) => lane(`row ${i}`, undefined, Buffer.alloc(3_000, i))))
-  await store[Symbol.asyncDispose]()
-  // Overwrite all pages but the first few: what opens, breaks when it is read.
-  const bytes = readFileSync(path)
-  bytes.fill(0xa5, 4096 * 5)
-  writeFileSync(path, bytes)
-  const broken = await openSqliteStore(path)
-  await expect(keys(broken)).rejects.toThrow(StoreFailed)
-  await expect(broken.commit([lane('after')])).rejects.toThrow(StoreFailed)
-  await broken[Symbol.asyncDispose]()
+describe('a file that turns out to be broken', () => {
+  async function broken(): Promise<Store<DatabaseSync>> {
+    const path = fresh()
+    const store = await openSqliteStore(path)
+    await store.commit(Array.from({ length: 200 }, (_, i) => lane(`row ${i}`, undefined, Buffer.alloc(3_000, i))))
+    await store[Symbol.asyncDispose]()
+    // Overwrite all pages but the first few: what opens, breaks when it is used.
+    const bytes = readFileSync(path)
+    bytes.fill(0xa5, 4096 * 5)
+    writeFileSync(path, bytes)
+    return openSqliteStore(path)
+  }
+  const why = (end: Promise<unknown>): Promise<unknown> => end.then(() => 'no error', (error: unknown) => error)
+  test('when it is read, is not written any more', async () => {
+    const store = await broken()
+    const first = await why(keys(store))
+    expect(first).toBeInstanceOf(StoreFailed)
+    // The very same error: the file was not asked again.
+    expect(await why(store.commit([lane('after')]))).toBe(first)
+    await store[Symbol.asyncDispose]()
+  })
+  test('when it is written, fails the commit and not only a lane, and is not written any more', async () => {
+    const store = await broken()
+    const first = await why(store.commit([lane('a', undefined, Buffer.alloc(1)), lane('row 100'), lane('row 77')]))
+    expect(first).toBeInstanceOf(StoreFailed)
+    expect(await why(store.commit([lane('after')]))).toBe(first)
+    expect(await why(keys(store))).toBe(first)
+    await store[Symbol.asyncDispose]()
+  })
 })
