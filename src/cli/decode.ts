@@ -14,20 +14,23 @@ export type FileLine = { readonly file: string } & DecodeLine
 
 /** The messages of a recorded conversation, in order. Later ones may refer to EncryptedKeys of earlier ones; entries without a file are skipped. */
 export function* decodeConversation(directory: string, given: { readonly keys?: string | undefined; readonly policy?: string | undefined } = {}): Generator<FileLine> {
-  const keys = new RecordedKeys(json<KeyFile>(given.keys ?? join(directory, 'keys.json')))
+  const keys = new RecordedKeys(keyFile(given.keys ?? join(directory, 'keys.json')))
   const policyPath = given.policy ?? join(directory, 'policy.json')
-  const policy = given.policy === undefined && !existsSync(policyPath) ? {} : json<PolicyFile>(policyPath)
+  const policy = given.policy === undefined && !existsSync(policyPath) ? {} : policyFile(policyPath)
   const { messages } = json<{ readonly messages: readonly { readonly file?: string | null; readonly at: string }[] }>(join(directory, 'conversation.json'))
+  if (!Array.isArray(messages)) throw new UsageError('ERR_CLI_FILE', `${directory} holds no list of messages`)
   for (const { file, at } of messages) {
     if (typeof file !== 'string') continue
+    // A recording names files of its own folder and no others.
+    if (/[/\\]/.test(file)) throw new UsageError('ERR_CLI_FILE', `${directory} names a file outside of it`)
     yield { file, ...decodeMessage(bytes(join(directory, file)), keys, policy, instant(at)) }
   }
 }
 
 /** Envelopes that do not belong together; still, one after the other with the same keys. */
 export function* decodeFiles(files: readonly string[], given: { readonly keys: string; readonly policy?: string | undefined; readonly now: number }): Generator<FileLine> {
-  const keys = new RecordedKeys(json<KeyFile>(given.keys))
-  const policy = given.policy === undefined ? {} : json<PolicyFile>(given.policy)
+  const keys = new RecordedKeys(keyFile(given.keys))
+  const policy = given.policy === undefined ? {} : policyFile(given.policy)
   for (const file of files) yield { file: basename(file), ...decodeMessage(bytes(file), keys, policy, given.now) }
 }
 
@@ -76,12 +79,42 @@ function bytes(path: string): Uint8Array {
     throw new UsageError('ERR_CLI_FILE', `${path} cannot be read`, { cause })
   }
 }
-function json<T>(path: string): T {
+/** KEYS.json; members that are not known are ignored, known ones have their type. */
+function keyFile(path: string): KeyFile {
+  const file = json<Record<string, unknown>>(path)
+  const check = (name: string, isRight: (value: unknown) => boolean): void => {
+    if (file[name] !== undefined && !isRight(file[name])) throw new UsageError('ERR_CLI_FILE', `${path}: ${name} is not what it should be`)
+  }
+  const isText = (value: unknown): boolean => typeof value === 'string'
+  const areTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText)
+  const isContext = (value: unknown): boolean => {
+    const { identifier, instance, secret } = (value ?? {}) as Record<string, unknown>
+    return isText(identifier) && isText(secret) && (instance === undefined || isText(instance))
+  }
+  check('contexts', (value) => Array.isArray(value) && value.every(isContext))
+  check('certificates', areTexts)
+  check('privateKeys', areTexts)
+  check('passwords', (value) => typeof value === 'object' && value !== null && Object.values(value).every(isText))
+  return file as KeyFile
+}
+const LEVELS: readonly unknown[] = ['headers', 'body', 'transport']
+function policyFile(path: string): PolicyFile {
+  const file = json<Record<string, unknown>>(path)
+  for (const name of ['bootstrap', 'session']) {
+    if (file[name] !== undefined && !LEVELS.includes(file[name])) throw new UsageError('ERR_CLI_FILE', `${path}: ${name} is not one of ${LEVELS.join(', ')}`)
+  }
+  if (file['encryptBody'] !== undefined && typeof file['encryptBody'] !== 'boolean') throw new UsageError('ERR_CLI_FILE', `${path}: encryptBody is no true or false`)
+  return file as PolicyFile
+}
+function json<T extends object>(path: string): T {
   const text = Buffer.from(bytes(path)).toString('utf8')
+  let value: unknown
   try {
-    return JSON.parse(text) as T
+    value = JSON.parse(text)
   } catch {
     // The text may be a key file: nothing of it is repeated, not even as a cause.
     throw new UsageError('ERR_CLI_FILE', `${path} is not JSON`)
   }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UsageError('ERR_CLI_FILE', `${path} is no JSON object`)
+  return value as T
 }

@@ -105,4 +105,6 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+// Who reads us may have heard enough (`wsrm decode … | head`).
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 process.exitCode = await main(process.argv.slice(2))
