@@ -108,7 +108,7 @@ const isLater = (a: { at: number; order: number } | undefined, b: { at: number; 
 
 /** Rows that outlive a process, and what the application wrote with them. */
 export class Disk {
-  readonly rows = new Map<string, { value: Uint8Array; revision: number }>()
+  readonly rows: Map<string, { value: Uint8Array; revision: number }> = new Map()
   readonly effects: string[] = []
   #sorted: string[] | undefined
   apply(lane: LaneCommit<Effects>): CommitResult {
