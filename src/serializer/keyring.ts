@@ -106,7 +106,7 @@ export class Keyring {
   }
   static {
     // What util.inspect prints. Defined here since declarations made file by file have no place for a computed name.
-    Object.defineProperty(this.prototype, inspect.custom, { value(this: Keyring): unknown { return this.toJSON() } })
+    Object.defineProperty(Keyring.prototype, inspect.custom, { value(this: Keyring): unknown { return this.toJSON() } })
   }
 }
 

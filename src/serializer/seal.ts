@@ -48,7 +48,7 @@ export class Subkeys {
   }
   static {
     // What util.inspect prints. Defined here since declarations made file by file have no place for a computed name.
-    Object.defineProperty(this.prototype, inspect.custom, { value(this: Subkeys): unknown { return this.toJSON() } })
+    Object.defineProperty(Subkeys.prototype, inspect.custom, { value(this: Subkeys): unknown { return this.toJSON() } })
   }
 }
 
