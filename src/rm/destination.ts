@@ -155,7 +155,7 @@ export class Destination {
     if (event.kind !== 'time' && event.kind !== 'consumed') this.#heardAt = now
     this.#take(event, now, turn)
     if (!allowed.includes(this.#state)) throw new Error(`destination: ${event.kind} led from ${before} to ${this.#state}, which the table does not have`)
-    if (this.#state !== before) turn.settle.push({ kind: 'state', state: this.#state })
+    if (this.#state !== before) turn.settle.push({ kind: 'state', machine: 'destination', state: this.#state })
     return turn
   }
 

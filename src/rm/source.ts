@@ -245,7 +245,7 @@ export class Source {
     this.#take(event, now, turn)
     this.#advance(now, turn)
     if (!allowed.includes(this.#state)) throw new Error(`source: ${event.kind} led from ${before} to ${this.#state}, which the table does not have`)
-    if (this.#state !== before) turn.settle.push({ kind: 'state', state: this.#state })
+    if (this.#state !== before) turn.settle.push({ kind: 'state', machine: 'source', state: this.#state })
     return turn
   }
 
@@ -256,7 +256,7 @@ export class Source {
       case 'refused': return this.#state === 'creating' ? this.#fail('refused', event.reason, now, turn) : undefined
       case 'acknowledged': return this.#acknowledge(event, now, turn)
       case 'replied': return this.#replied(event, now, turn)
-      case 'close': return this.#close(turn)
+      case 'close': return this.#close(now, turn)
       case 'closed': return this.#closed(now)
       case 'terminated': return this.#terminated(event.by, now, turn)
       case 'fault': return this.#fault(event.name, now, turn)
@@ -344,7 +344,7 @@ export class Source {
     else turn.settle.push({ kind: 'failed', number: event.number, error: new SoapFault(reply.fault, { ...this.#name(), numbers: [event.number] }) })
     this.#fill(now, turn)
   }
-  #close(turn: Turn): void {
+  #close(now: number, turn: Turn): void {
     if (this.#state !== 'creating' && this.#state !== 'open' && this.#state !== 'full') return
     if (this.#closeWanted) return
     this.#closeWanted = true
@@ -354,7 +354,9 @@ export class Source {
       this.#put(row, turn)
       this.#keep(row)
     }
-    if (this.#state !== 'creating') this.#state = 'draining'
+    if (this.#state === 'creating') return
+    this.#state = 'draining'
+    this.#fill(now, turn)
   }
   #closed(now: number): void {
     if (this.#state !== 'closing') return

@@ -154,7 +154,7 @@ export type Settlement =
   | { readonly kind: 'acknowledged'; readonly number: number }
   | { readonly kind: 'replied'; readonly number: number; readonly content: Content }
   | { readonly kind: 'failed'; readonly number: number; readonly error: Error }
-  | { readonly kind: 'state'; readonly state: string }
+  | { readonly kind: 'state'; readonly machine: 'source' | 'destination'; readonly state: string }
   | { readonly kind: 'retransmitted'; readonly number: number; readonly tries: number }
   /** Something that a person should hear of: a peer that breaks a rule, a message that was dropped. */
   | { readonly kind: 'alarm'; readonly error: Error }
