@@ -20,7 +20,7 @@ import { DEFAULT_TIMING } from './rm/timing.ts'
 import type { Content, LaneId, Outbound } from './rm/turn.ts'
 import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
 import type { Established } from './sct/requestor.ts'
-import type { SecurityContextToken, TokenId, TokenRequest } from './sct/token.ts'
+import { currentInstance, type SecurityContextToken, type TokenId, type TokenRequest } from './sct/token.ts'
 import { sealedStore } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
@@ -32,6 +32,7 @@ import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer
 import { bootstrapPolicy, contentXml, encode, encodeUnderToken, hintedFault, mustUnderstand, readCovered, sessionPolicy, versionsOf, type Written } from './wire.ts'
 import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
 import { read } from './wss/open.ts'
+import type { SessionToken } from './wss/protect.ts'
 import { ReplayCache } from './wss/replay.ts'
 
 export interface ClientOptions {
@@ -135,7 +136,7 @@ class ClientFace implements Client {
     this.tokens = new SctManager({
       ...shared,
       establish: (peer, request, signal) => this.#establish(this.#lineOf(peerName(peer)), request, signal),
-      renewWith: (token, request, signal) => this.#establish(this.#lineOf(token.peer), request, signal, token),
+      renewWith: (token, request, signal, messageId) => this.#establish(this.#lineOf(token.peer), request, signal, { token, messageId }),
       cancelWith: (token, request, signal) => this.#cancelWith(token, request, signal),
     })
     this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache())
@@ -225,17 +226,17 @@ class ClientFace implements Client {
 
   // ---- the token's exchanges ----
 
-  async #establish(line: Line, request: TokenRequest, signal: AbortSignal, endorse?: SecurityContextToken): Promise<Established> {
+  async #establish(line: Line, request: TokenRequest, signal: AbortSignal, renewal?: { readonly token: SecurityContextToken; readonly messageId: string }): Promise<Established> {
     const { profile, options: { bootstrap, trust } } = line
     const versions = versionsOf(profile)
     const action = trustAction(request.sc, request.kind, 'request')
-    const messageId = urnUuid(this.#random)
+    // D23: a renewal is repeated with the same MessageID, for which the recipient has kept the answer.
+    const messageId = renewal?.messageId ?? urnUuid(this.#random)
     const headers = writeAddressing({ action, to: line.url, messageId, replyTo: 'anonymous' }, versions.addressing, versions.soap)
-    const current = endorse === undefined ? undefined : endorse.instances.at(-1)
     const { xml } = protectBootstrap(
       { soap: versions.soap, headers, body: [writeTokenRequest(request)] },
       { certificate: bootstrap.certificate, key: bootstrap.key, peerCertificate: bootstrap.service },
-      { profile, now: this.#clock.now(), random: this.#random, ...(endorse !== undefined && current !== undefined && { endorse: { identifier: endorse.id, instance: current.instance, secret: current.secret, sc: endorse.sc } }) },
+      { profile, now: this.#clock.now(), random: this.#random, ...(renewal !== undefined && { endorse: sessionToken(renewal.token) }) },
     )
     const answer = await this.#post(line, { xml, action, soap: versions.soap }, signal)
     const envelope = this.#protectedAnswer(answer, request.kind)
@@ -299,6 +300,7 @@ class ClientFace implements Client {
     }
     const line = this.#lineOf(token.peer)
     const instance = this.tokens.writing(token)
+    this.#tap?.secret?.({ identifier: token.id, instance: instance.instance, secret: instance.secret })
     const written = encode(outbound, token, { profile: line.profile, role: 'initiator', instance, now: this.#clock.now(), random: this.#random, limits: this.#limits })
     let answer: PostAnswer
     try {
@@ -430,4 +432,8 @@ class ConversationFace implements Conversation {
 }
 const DISPOSE_MS = 30_000
 
+const sessionToken = (token: SecurityContextToken): SessionToken => {
+  const { instance, secret } = currentInstance(token)
+  return { identifier: token.id, instance, secret, sc: token.sc }
+}
 const waitOf = (wait: Wait): Wait => ({ ...(wait.signal !== undefined && { signal: wait.signal }), ...(wait.timeoutMs !== undefined && { timeoutMs: wait.timeoutMs }) })
