@@ -5,7 +5,7 @@
  */
 import { caption, type Line } from './story.ts'
 
-const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
+const escapeHtml = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 
 export interface Check { readonly text: string; readonly done: boolean }
 
@@ -17,8 +17,8 @@ export function drawPage(lines: readonly Line[], checks: readonly Check[], summa
 <style>${STYLE}</style></head>
 <body><main>
 <h1>One conversation, two processes, one crash</h1>
-<p>${escape(summary)}</p>
-<ul class="checks">${checks.map((check) => `<li class="${check.done ? 'done' : 'open'}">${check.done ? '✓' : '✗'} ${escape(check.text)}</li>`).join('\n')}</ul>
+<p>${escapeHtml(summary)}</p>
+<ul class="checks">${checks.map((check) => `<li class="${check.done ? 'done' : 'open'}">${check.done ? '✓' : '✗'} ${escapeHtml(check.text)}</li>`).join('\n')}</ul>
 <div class="heads"><b>client</b><b>service</b></div>
 <ol class="story">
 ${lines.map(drawLine).join('\n')}
@@ -28,12 +28,12 @@ ${lines.map(drawLine).join('\n')}
 }
 
 function drawLine(line: Line): string {
-  if (line.kind === 'event') return `<li class="event ${line.at}"><span>${escape(line.text)}</span></li>`
+  if (line.kind === 'event') return `<li class="event ${line.at}"><span>${escapeHtml(line.text)}</span></li>`
   const { title, details } = caption(line)
   const [main, ...rest] = details.split(' · ')
-  const chips = details === '' ? '' : [main ?? '', ...rest].map((part) => `<span class="${part.split(/[ :]/)[0]}">${escape(part)}</span>`).join('')
+  const chips = details === '' ? '' : [main ?? '', ...rest].map((part) => `<span class="${part.split(/[ :]/)[0]}">${escapeHtml(part)}</span>`).join('')
   return `<li class="message to-${line.to}${line.lost ? ' lost' : ''}" data-n="${line.n}">
-<div class="arrow"><span class="title">${escape(title)}</span><span class="time">${line.lost ? 'lost on purpose · ' : ''}${line.atMs} ms${line.shape === undefined ? '' : ` · ${line.shape.bytes} bytes`}</span></div>
+<div class="arrow"><span class="title">${escapeHtml(title)}</span><span class="time">${line.lost ? 'lost on purpose · ' : ''}${line.atMs} ms${line.shape === undefined ? '' : ` · ${line.shape.bytes} bytes`}</span></div>
 <div class="details">${chips}</div></li>`
 }
 

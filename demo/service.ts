@@ -22,7 +22,7 @@ const service = await createService({
   keyring: await Keyring.fromFile(`${directory}/service.keyring.json`),
   ...(recordKeys === 'danger-record-keys' ? { dangerTap: { message: () => undefined, secret } } : {}),
   handle: async (message) => ({
-    reply: { body: `<placed xmlns="urn:example:orders">${message.select('string(/o:place/o:item)', { o: 'urn:example:orders' })}</placed>` },
+    reply: { body: `<placed xmlns="urn:example:orders">${message.select('/o:place/o:item', { o: 'urn:example:orders' })[0]?.textContent}</placed>` },
     commit: (database) => {
       database.exec('CREATE TABLE IF NOT EXISTS orders (position INTEGER PRIMARY KEY AUTOINCREMENT, digest TEXT NOT NULL)')
       database.prepare('INSERT INTO orders (digest) VALUES (?)').run(createHash('sha256').update(message.body).digest('hex'))

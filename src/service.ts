@@ -203,8 +203,9 @@ class ServiceFace<Tx> implements Service {
 
   // ---- RST/SCT and RST/SCT/Renew ----
 
+  /** A Renew may come after the expiry, endorsed by what is only remembered (peer CXF 4): the issuer decides how late is too late. */
   async #bootstrap(envelope: Envelope, claims: Claims, wait: Wait): Promise<HttpResponse> {
-    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'bootstrap')
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'bootstrap', 'remembered')
     mustUnderstand(opened)
     const addressing = readCovered(opened)
     const { principal, bootstrap } = await this.#authenticate(opened, wait)

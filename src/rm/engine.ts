@@ -212,7 +212,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #ready = new Set<Shell<Tx>>()
   readonly #abort = new AbortController()
   #pumping: Promise<void> | undefined
-  #alarm: { readonly at: number; cancel(): void } | undefined
+  #alarm: { readonly at: number; readonly why: 'awaited' | undefined; cancel(): void } | undefined
 
   constructor(options: EngineOptions<Tx>) { this.#own = options }
 
@@ -879,15 +879,23 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (this.#abort.signal.aborted) return
     let at = Infinity
     for (const shell of this.#shells.values()) at = Math.min(at, this.#dueAt(shell))
-    if (this.#alarm !== undefined && this.#alarm.at === at) return
+    const why = this.#isAwaited() ? 'awaited' : undefined
+    if (this.#alarm !== undefined && this.#alarm.at === at && this.#alarm.why === why) return
     this.#alarm?.cancel()
     this.#alarm = undefined
     if (at === Infinity) return
     const cancel = this.#own.clock.alarm(at, () => {
       this.#alarm = undefined
       this.#tick()
-    })
-    this.#alarm = { at, cancel }
+    }, why)
+    this.#alarm = { at, why, cancel }
+  }
+  /** Somebody waits, or something accepted is on its way: the process must not end for lack of other work. */
+  #isAwaited(): boolean {
+    for (const shell of this.#shells.values()) {
+      if (shell.waiters.size > 0 || (!shell.isDetached && shell.facts.role === 'initiator' && (shell.lane?.source.pendingCount ?? 0) > 0)) return true
+    }
+    return false
   }
   #dueAt(shell: Shell<Tx>): number {
     if (shell.retryAt > 0) return shell.retryAt
@@ -1073,8 +1081,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         },
       }
       shell.waiters.add(waiter)
+      this.#setAlarm()
       also?.(waiter.settle)
-      if (timeoutMs !== undefined) ends.push(this.#own.clock.alarm(this.#own.clock.now() + timeoutMs, () => waiter.settle({ error: new TimedOut('ERR_TIMEOUT', `not within ${timeoutMs} ms; what was accepted stays accepted`, { retryable: true }) })))
+      if (timeoutMs !== undefined) ends.push(this.#own.clock.alarm(this.#own.clock.now() + timeoutMs, () => waiter.settle({ error: new TimedOut('ERR_TIMEOUT', `not within ${timeoutMs} ms; what was accepted stays accepted`, { retryable: true }) }), 'awaited'))
       if (signal !== undefined) {
         const onAbort = (): void => waiter.settle({ error: signal.reason })
         signal.addEventListener('abort', onAbort, { once: true })

@@ -59,7 +59,7 @@ export async function patiently<T>(promise: Promise<T>, wait: Wait, clock: Clock
   const onAbort = (): void => reject(wait.signal?.reason)
   wait.signal?.addEventListener('abort', onAbort, { once: true })
   const timeout = wait.timeoutMs
-  const cancel = timeout === undefined ? undefined : clock.alarm(clock.now() + timeout, () => reject(new TimedOut('ERR_TIMED_OUT', `not done after ${timeout} ms`, { retryable: true })))
+  const cancel = timeout === undefined ? undefined : clock.alarm(clock.now() + timeout, () => reject(new TimedOut('ERR_TIMED_OUT', `not done after ${timeout} ms`, { retryable: true })), 'awaited')
   try {
     return await Promise.race([promise, ended])
   } finally {

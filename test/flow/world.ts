@@ -32,7 +32,7 @@ export interface World extends AsyncDisposable {
   client(options?: ClientOptions): Client
 }
 
-export async function world(options: Partial<ServiceOptions> = {}): Promise<World> {
+export async function world(options: Partial<ServiceOptions<unknown>> = {}): Promise<World> {
   const handled: Message[] = []
   const wire: WireEvent[] = []
   const secrets: World['secrets'] = []
@@ -40,7 +40,7 @@ export async function world(options: Partial<ServiceOptions> = {}): Promise<Worl
   const clients: Client[] = []
   const handle = async (message: Message): Promise<Outcome<unknown>> => {
     handled.push(message)
-    return { reply: { body: `<placed xmlns="urn:example:orders">${message.select('string(/o:place/o:item)', { o: 'urn:example:orders' })}</placed>` } }
+    return { reply: { body: `<placed xmlns="urn:example:orders">${message.select('/o:place/o:item', { o: 'urn:example:orders' })[0]?.textContent}</placed>` } }
   }
   const service = await createService<unknown>({
     accept: [x509({ identity: SERVICE, trust: { authorities } })], handle,
