@@ -128,8 +128,8 @@ const HINTS_TO_SUSPEND = 3
 interface Shell<Tx> {
   readonly facts: LaneFacts
   lane: Lane | undefined
-  /** For those who only look: the machines as they were last, also while they are being restored. */
-  shown: Lane | undefined
+  /** Ended, and committed as such. */
+  isOver: boolean
   /** Nothing of it was ever committed. */
   isNew: boolean
   revision: number | 'absent'
@@ -194,9 +194,12 @@ class Exchange {
     this.#respond(this.#best ?? 'accepted')
   }
 }
-/** Which answer an exchange gets when its message has drawn several: what carries content, then what ends a wait, then what complains. */
+/**
+ * Which answer an exchange gets when its message has drawn several: what carries content, then what ends a wait, then what complains.
+ * WS-RM 1.1 §3.2: a header that rides along and fails does not keep its carrier from being worked on, nor, here, from being answered.
+ */
 const RANK: Readonly<Record<Outbound['body']['kind'], number>> = {
-  application: 6, 'create-sequence-response': 5, 'close-sequence-response': 5, 'terminate-sequence-response': 5, fault: 3, acknowledgement: 2,
+  application: 6, 'create-sequence-response': 5, 'close-sequence-response': 5, 'terminate-sequence-response': 5, acknowledgement: 4, fault: 3,
   'create-sequence': 1, 'ack-requested': 1, 'close-sequence': 1, 'terminate-sequence': 1, 'last-message': 1,
 }
 
@@ -293,7 +296,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** The live lane of that name. */
   find(name: string): LaneId | undefined {
-    for (const shell of this.#shells.values()) if (shell.facts.name === name && shell.shown?.isOver !== true) return shell.facts.lane
+    for (const shell of this.#shells.values()) if (shell.facts.name === name && !shell.isOver) return shell.facts.lane
     return undefined
   }
   /** The ticket of a message that was submitted under that key, also before a restart. */
@@ -330,10 +333,10 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   status(lane: LaneId): LaneStatus | undefined {
     const shell = this.#shells.get(lane)
-    return shell === undefined ? undefined : statusOf(shell.facts, shell.shown)
+    return shell === undefined ? undefined : statusOf(shell.facts, shell.headText, shell.lane)
   }
   /** Every lane, ended ones too until they are forgotten. */
-  sequences(): readonly LaneStatus[] { return [...this.#shells.values()].map((shell) => statusOf(shell.facts, shell.shown)) }
+  sequences(): readonly LaneStatus[] { return [...this.#shells.values()].map((shell) => statusOf(shell.facts, shell.headText, shell.lane)) }
 
   /** Takes up everything that the store holds: tokens first, then lanes. Call it once, before anything else. */
   async restore(): Promise<RestoreReport> {
@@ -512,7 +515,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       const isUsable = offer.sequence !== '' && offer.sequence.length <= this.#own.limits.identifierLength
       if (!isReachable || !isUsable || this.#lookup(offer.sequence, received) !== undefined) return FAULTS.createSequenceRefused
     }
-    const live = [...this.#shells.values()].filter((shell) => shell.facts.role === 'responder' && shell.shown?.isOver !== true)
+    const live = [...this.#shells.values()].filter((shell) => shell.facts.role === 'responder' && !shell.isOver)
     const name = principalKey(received.principal)
     const isBusy = live.length >= this.#own.limits.sequences || live.filter((shell) => shell.facts.principal !== undefined && principalKey(shell.facts.principal) === name).length >= this.#own.limits.sequencesPerPrincipal
     return isBusy ? FAULTS.createSequenceRefusedBusy : undefined
@@ -642,11 +645,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const work = jobs.find((job) => job.work !== undefined && !refused.has(job))?.work
     if (!isPurge && turn.persist.length === 0 && work === undefined && headText === shell.headText) return { shell, jobs, turn, refused, headText, commit: undefined, isPurge, writesToken: false }
     const writes: Write[] = turn.persist.map((write) => 'put' in write ? { put: write.put, value: this.#seal(shell.facts.lane, write.put, write.value) } : write)
-    if (isPurge) {
-      writes.push({ delete: head.key })
-      const isLast = ![...this.#shells.values()].some((other) => other !== shell && other.facts.tokenId === shell.facts.tokenId)
-      if (isLast && tokenRevision !== 'absent') writes.push({ delete: tokenKey(shell.facts.tokenId) })
-    } else writes.push({ put: head.key, value: this.#seal(shell.facts.lane, head.key, head.value) })
+    // The token's row stays: the security side, which knows how long it is to be remembered, sweeps it.
+    writes.push(isPurge ? { delete: head.key } : { put: head.key, value: this.#seal(shell.facts.lane, head.key, head.value) })
     if (token !== undefined) writes.push(token)
     const commit: LaneCommit<Tx> = {
       expect: [{ head: head.key, revision: shell.revision }, { head: tokenKey(shell.facts.tokenId), revision: tokenRevision }], writes, ...(work === undefined ? {} : { work }),
@@ -663,7 +663,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** The commit is durable: now it may be seen. */
   #finish(batch: Batch<Tx>): void {
     const { shell, turn, jobs } = batch
-    shell.shown = shell.lane
+    shell.isOver = shell.lane?.isOver ?? false
     if (batch.commit !== undefined) {
       shell.revision = shell.revision === 'absent' ? 1 : shell.revision + 1
       if (batch.writesToken) this.#tokens.set(shell.facts.tokenId, 1)
@@ -673,10 +673,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     shell.failures = 0
     if (shell.queue.length === 0) shell.isCareful = false
     else this.#ready.add(shell)
-    if (batch.isPurge) {
-      if (batch.commit?.writes.some((write) => 'delete' in write && write.delete === tokenKey(shell.facts.tokenId))) this.#tokens.delete(shell.facts.tokenId)
-      this.#forget(shell)
-    } else {
+    if (batch.isPurge) this.#forget(shell)
+    else {
       this.#rename(shell)
       this.#keepToken(shell)
     }
@@ -935,7 +933,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   #shell(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number }): Shell<Tx> {
     const shell: Shell<Tx> = {
-      facts, lane: undefined, shown: undefined, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
+      facts, lane: undefined, isOver: false, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
       deliveryTries: 0, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, use: undefined, names: [],
       maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
     }
@@ -963,7 +961,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const received: ReceivedRow[] = []
     for await (const each of this.#own.store.scan(storeKey('msg', shell.facts.lane, 'received'))) received.push(Destination.readRow(this.#unseal(shell.facts.lane, each)))
     shell.lane = new Lane(head.facts, settings, this.#own.clock.now(), { head, sent, received })
-    shell.shown = shell.lane
+    shell.isOver = shell.lane.isOver
     shell.isNew = false
     shell.revision = row.revision
     shell.headText = new TextDecoder().decode(encodeRow(head))
@@ -1034,7 +1032,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     return { count, refused }
   }
   #keepToken(shell: Shell<Tx>): void {
-    if (shell.shown?.isOver === true) {
+    if (shell.isOver) {
       shell.use?.[Symbol.dispose]()
       shell.use = undefined
       return
@@ -1149,17 +1147,19 @@ function errorOf(facts: LaneFacts, row: SentRow): Error | undefined {
   const reply: StoredReply | undefined = row.reply
   return reply !== undefined && 'fault' in reply ? new SoapFault(reply.fault, { tokenId: facts.tokenId, numbers: [row.number] }) : undefined
 }
-function statusOf(facts: LaneFacts, lane: Lane | undefined): LaneStatus {
+/** As it stands in the store: what is not committed has not happened. */
+function statusOf(facts: LaneFacts, headText: string, lane: Lane | undefined): LaneStatus {
   const isInitiator = facts.role === 'initiator'
-  const requests = isInitiator ? lane?.source.sequence : lane?.destination.sequence
-  const replies = isInitiator ? lane?.destination.sequence : lane?.source.sequence
+  const head = headText === '' ? undefined : JSON.parse(headText) as LaneHead
+  const requests = isInitiator ? head?.source.sequence : head?.destination.sequence
+  const replies = isInitiator ? head?.destination.sequence : head?.source.sequence
   return {
     lane: facts.lane, role: facts.role, tokenId: facts.tokenId, rm: facts.rm,
     ...(facts.name === undefined ? {} : { name: facts.name }), ...(facts.url === undefined ? {} : { url: facts.url }), ...(facts.soap === undefined ? {} : { soap: facts.soap }),
     ...(facts.addressing === undefined ? {} : { addressing: facts.addressing }), ...(facts.principal === undefined ? {} : { principal: facts.principal }),
-    state: lane === undefined ? (isInitiator ? 'creating' : 'none') : isInitiator ? lane.source.state : lane.destination.state,
+    state: isInitiator ? head?.source.state ?? 'creating' : head?.destination.state ?? 'none',
     ...(requests === undefined ? {} : { sequence: requests }), ...(replies === undefined ? {} : { offered: replies }),
-    last: lane?.source.last ?? 0, acknowledged: lane?.source.acknowledged ?? [], accepted: lane?.destination.accepted ?? [], consumed: lane?.destination.consumed ?? 0,
+    last: head?.source.last ?? 0, acknowledged: head?.source.acknowledged ?? [], accepted: head?.destination.accepted ?? [], consumed: head?.destination.consumed ?? 0,
     pending: (isInitiator ? lane?.source.pendingCount : lane?.destination.waiting) ?? 0,
   }
 }

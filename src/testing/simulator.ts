@@ -281,14 +281,18 @@ class World {
     if (wrong >= 0) this.#violations.push(`delivered ${delivered.join(' ')}, sent ${sent.join(' ')}`)
     else if (delivered.length !== sent.length && this.#violations.length === 0) this.#violations.push(`delivered ${delivered.length} of ${sent.length}`)
   }
-  /** A day later nothing is left of what ended. */
+  /** A day later nothing is left of what ended, but the tokens. */
   async #forgetting(): Promise<void> {
     const until = this.#time.now + 2 * TIMING.tombstoneMs
     for (let steps = 0; steps < 2_000 && this.#time.nextAt < until; steps++) {
       this.#time.step()
       await drain()
     }
-    for (const [side, disk] of Object.entries(this.#disks)) if (disk.rows.size > 0) this.#violations.push(`${disk.rows.size} rows are left at the ${side}: ${[...disk.rows.keys()].slice(0, 3).join(' ')}`)
+    for (const [side, disk] of Object.entries(this.#disks)) {
+      // Token rows are swept by the security side, which this world does without.
+      const rows = [...disk.rows.keys()].filter((key) => !key.startsWith(storeKey('token')))
+      if (rows.length > 0) this.#violations.push(`${rows.length} rows are left at the ${side}: ${rows.slice(0, 3).join(' ')}`)
+    }
   }
 
   // ── The two sides ─────────────────────────────────────────────────────────────────────────────────────────────────────────
