@@ -88,3 +88,7 @@ test.each(['const t = Date.now()', 'setTimeout(() => 1, 5)', 'const d = new Date
   expect(readersOfTime(copy)).toContain('src/rm/planted-time.ts')
   rmSync(path)
 })
+
+test('the tests run on the Node that test:matrix asked for', () => {
+  expect(process.versions.node).toBe(process.env['WSRM_EXPECT_NODE'] ?? process.versions.node)
+})
