@@ -18,7 +18,8 @@ import { keyReferenceOf, localId } from './signature.ts'
 /** One EncryptedData of the message. */
 export interface Ciphertext {
   readonly element: Element
-  readonly place: 'body' | 'header' | 'security'
+  /** `elsewhere` is never decrypted; it is refused when its turn comes, after the references have been looked at. */
+  readonly place: 'body' | 'header' | 'security' | 'elsewhere'
   /** Where among the children of Security its list stands: a signature behind it is over the plaintext, one before it over the ciphertext. */
   readonly listed: number
   /** The EncryptedKey that lists it. */
@@ -32,7 +33,7 @@ export interface Ciphertext {
 /**
  * The ciphertexts that the Security header lists, in the order of the lists.
  *
- * @throws {SecurityFailure} one is listed twice, stands elsewhere, or is not listed at all
+ * @throws {SecurityFailure} one is listed twice, or is not listed at all
  */
 export function ciphertexts(envelope: Envelope, security: Element, policy: Policy): readonly Ciphertext[] {
   const found: Ciphertext[] = []
@@ -61,7 +62,7 @@ function placeOf(element: Element, envelope: Envelope, security: Element): Ciphe
   if (parent === security) return 'security'
   if (parent === envelope.body && parent.elements().length === 1) return 'body'
   if (parent?.is(NS.wsse11, 'EncryptedHeader') && parent.parent === envelope.header && parent.elements().length === 1) return 'header'
-  throw failed('ERR_WSS_ENCRYPTION', 'EncryptedData where none may stand')
+  return 'elsewhere'
 }
 /** Every EncryptedData at such a place. */
 export function places(envelope: Envelope, security: Element | undefined): readonly Element[] {
@@ -75,7 +76,7 @@ function readEncryptedData(element: Element, place: Ciphertext['place'], from: P
   nothingBut(element, [NS.xenc, 'EncryptionMethod'], [NS.ds, 'KeyInfo'], [NS.xenc, 'CipherData'])
   exactly(only(element, NS.xenc, 'CipherData'), NS.xenc, 'CipherValue')
   const type = TYPES.get(element.attribute('Type'))
-  if (type === undefined || (type === 'content' && place !== 'body')) throw invalid('ERR_WSS_ENCRYPTION', 'EncryptedData of a Type that does not fit its place')
+  if (type === undefined || (type === 'content' && (place === 'security' || place === 'header'))) throw invalid('ERR_WSS_ENCRYPTION', 'EncryptedData of a Type that does not fit its place')
   const method = only(element, NS.xenc, 'EncryptionMethod')
   if (!method.isLeaf) throw invalid('ERR_WSS_ENCRYPTION', 'EncryptionMethod with parameters')
   const cipher = algorithm(CIPHERS, method.attribute('Algorithm'), policy.algorithms, 'EncryptedData')
@@ -96,7 +97,8 @@ const undecryptable = (): Error => failed('ERR_WSS_DECRYPT', 'decryption failed'
  * @throws {SecurityFailure} ERR_WSS_DECRYPT
  */
 export function reveal(ciphertext: Ciphertext, candidates: readonly Candidate[], policy: Policy): Revealed {
-  const { element, cipher } = ciphertext
+  const { element, cipher, place } = ciphertext
+  if (place === 'elsewhere') throw failed('ERR_WSS_ENCRYPTION', 'EncryptedData where none may stand')
   const data = cipherValue(element)
   for (const key of candidates) {
     const fragment = attempt(() => readFragment(UTF8.decode(decrypt(cipher, key.key, data)), element.parent?.scope, policy.limits))

@@ -234,6 +234,8 @@ class Opening {
     const position = this.#positions.get(element) ?? 0
     const verified: Verified = { signature, position, signer, otherSecret, covered: new Set(), waiting: [] }
     this.#verified.push(verified)
+    // Where a part stands is known before it is decrypted.
+    for (const reference of signature.references) this.#checkPlace(reference)
     const ready = signature.references.filter((reference) => !this.#mustWait(reference, position))
     verified.waiting = signature.references.filter((reference) => !ready.includes(reference))
     for (const reference of ready) this.#cover(verified, reference)
@@ -276,10 +278,17 @@ class Opening {
   }
 
   #coveredPart(reference: SignedReference, target: Element): Element {
-    // Position before digest: what stands elsewhere is refused whatever it holds.
-    if (!this.#mayBeSigned(target)) throw failed('ERR_WSS_COVERAGE', 'a reference to an element at a place where nothing may be signed')
+    // Once more, for what was revealed since.
+    this.#checkPlace(reference)
     if (!checkDigest(reference, target)) throw badDigest()
     return target
+  }
+
+  /** Position before digest: what stands elsewhere is refused whatever it holds. */
+  #checkPlace({ id, transform }: SignedReference): void {
+    const target = this.#ids.get(id)
+    if (target === undefined || transform === 'token' || this.#mayBeSigned(target)) return
+    throw failed('ERR_WSS_COVERAGE', 'a reference to an element at a place where nothing may be signed')
   }
 
   /** A header, the Body, or a part of our Security header that is of security. */
