@@ -312,12 +312,16 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    */
   async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
     const shell = this.#get(lane)
-    const status = (await this.#present(shell)).source.status(key)
-    if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
-    if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
-    // Settled in the machine, but not yet in the store: the commit is under way, and its end settles the waiter.
-    const kept = status.settled === undefined ? undefined : await this.#keptReply(shell, status)
-    return kept ?? (await this.#until(shell, { number: status.number, want: 'reply' }, wait)) as Content
+    for (;;) {
+      const status = (await this.#present(shell)).source.status(key)
+      if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
+      if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
+      if (status.settled === undefined) return (await this.#until(shell, { number: status.number, want: 'reply' }, wait)) as Content
+      const kept = await this.#keptReply(shell, status)
+      if (kept !== undefined) return kept
+      // Settled in the machine, but not yet in the store: its commit is under way.
+      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
+    }
   }
   /** Resolves when nothing is pending. */
   async drained(lane: LaneId, wait: Wait = {}): Promise<void> {
@@ -380,7 +384,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#abort.abort()
     this.#alarm?.cancel()
     this.#alarm = undefined
-    const error = new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
+    const error = closedError()
     for (const shell of this.#shells.values()) {
       for (const waiter of [...shell.waiters]) waiter.settle({ error })
       shell.use?.[Symbol.dispose]()
@@ -533,6 +537,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   // ── The pump: events to turns, turns to one commit, then their effects ────────────────────────────────────────────────────
 
   #enqueue(shell: Shell<Tx>, job: Job<Tx>): Promise<unknown> {
+    if (this.#abort.signal.aborted) return Promise.reject(closedError())
     return new Promise((resolve, reject) => {
       shell.queue.push({ ...job, done: { resolve, reject } })
       this.#wake(shell)
@@ -1067,6 +1072,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #until(shell: Shell<Tx>, what: Pick<Waiter, 'number' | 'want'>, wait: Wait, also?: (settle: Waiter['settle']) => void): Promise<unknown> {
     const { signal, timeoutMs } = wait
     if (signal?.aborted) return Promise.reject(signal.reason)
+    if (this.#abort.signal.aborted) return Promise.reject(closedError())
     return new Promise((resolve, reject) => {
       const ends: (() => void)[] = []
       const waiter: Waiter = {
@@ -1122,12 +1128,13 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     return shell
   }
   #assertRunning(): void {
-    if (this.#abort.signal.aborted) throw new UsageError('ERR_ENGINE_CLOSED', 'the engine is closed')
+    if (this.#abort.signal.aborted) throw closedError()
   }
   #mint(): string { return urnUuid(this.#own.random) }
   #observe(event: EngineEvent): void { this.#own.observe?.(event) }
 }
 
+const closedError = (): UsageError => new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
 const tokenKey = (id: TokenId): string => storeKey('token', id)
 /** The lane that a head's key names: `storeKey('lane', id)`, taken apart again. */
 function laneOfKey(key: string): LaneId {
