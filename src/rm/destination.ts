@@ -204,7 +204,8 @@ export class Destination {
   /** Bounded from both ends: numbers ahead of what is handed over, and gaps in between. */
   #hasRoom(number: number): boolean {
     const { receiveWindow, ackRanges } = this.#own.limits
-    const base = this.#own.role === 'requests' ? this.#consumed : this.#accepted.contiguousTop
+    // Replies are not kept in order: one that is lost for good must not keep out those behind it.
+    const base = this.#own.role === 'requests' ? this.#consumed : this.#accepted.top
     return number <= base + receiveWindow && this.#accepted.spanCountWith(number) <= ackRanges
   }
   #accept(number: number, event: DestinationEvent & { kind: 'message' }, turn: Turn): void {

@@ -144,6 +144,7 @@ interface Shell<Tx> {
   readonly holds: Map<number, { readonly exchange: Exchange; readonly hold: Hold; readonly until: number }>
   delivering: number | undefined
   deliveryTries: number
+  undelivered: number | undefined
   deliveryError: unknown
   redeliverAt: number
   readonly waiters: Set<Waiter>
@@ -528,7 +529,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (this.#exchanges.has(id)) throw new UsageError('ERR_EXCHANGE_TWICE', 'the exchange was given before')
     const exchange = new Exchange(id, (answer) => {
       this.#exchanges.delete(id)
-      this.#own.respond(id, answer)
+      try {
+        this.#own.respond(id, answer)
+      } catch (error) {
+        this.#observe({ kind: 'error', error: asError(error) })
+      }
     })
     this.#exchanges.set(id, exchange)
     return exchange
@@ -621,16 +626,21 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const now = this.#own.clock.now()
     const turn: LaneTurn = { ...emptyTurn(), holds: [] }
     const refused = new Map<Job<Tx>, UsageError>()
+    let work: Job<Tx>['work']
     for (const [index, job] of jobs.entries()) {
       try {
+        const { consumed } = lane.destination
         const inner = lane.handle(this.#withHeld(shell, job.event), now)
+        // Another process may have consumed the message meanwhile: then the effect is there already.
+        if (job.work !== undefined && lane.destination.consumed > consumed) work = job.work
         turn.persist.push(...inner.persist)
         turn.transmit.push(...inner.transmit)
         turn.deliver.push(...inner.deliver)
         turn.settle.push(...inner.settle)
         turn.holds.push(...inner.holds)
       } catch (error) {
-        if (error instanceof UsageError) {
+        // What a caller asks for is refused before anything has changed.
+        if (error instanceof UsageError && (job.event.kind === 'submit' || job.event.kind === 'close')) {
           refused.set(job, error)
           continue
         }
@@ -647,7 +657,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const isPurge = now >= lane.purgeAt
     const head = lane.headRow()
     const headText = new TextDecoder().decode(head.value)
-    const work = jobs.find((job) => job.work !== undefined && !refused.has(job))?.work
     if (!isPurge && turn.persist.length === 0 && work === undefined && headText === shell.headText) return { shell, jobs, turn, refused, headText, commit: undefined, isPurge, writesToken: false }
     const writes: Write[] = turn.persist.map((write) => 'put' in write ? { put: write.put, value: this.#seal(shell.facts.lane, write.put, write.value) } : write)
     // The token's row stays: the security side, which knows how long it is to be remembered, sweeps it.
@@ -691,7 +700,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (job.event.kind === 'consumed') this.#consumed(shell, job.event.number)
       if (error === undefined) job.done?.resolve(job.event.kind === 'submit' ? shell.lane?.source.status(job.event.key)?.number : undefined)
       else {
-        if (job.done === undefined || job.event.kind === 'received') this.#observe({ kind: 'error', error, lane: shell.facts.lane })
         job.done?.reject(error)
       }
       job.exchange?.end()
@@ -708,7 +716,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     // The application's own effect may be what failed: its message is delivered again, the rest is only handled again.
     const jobs = batch.jobs.filter((job) => {
       if (result === 'conflict' || job.work === undefined || job.event.kind !== 'consumed') return true
-      this.#undelivered(shell, error)
+      this.#undelivered(shell, job.event.number, error)
       job.done?.resolve()
       return false
     })
@@ -742,7 +750,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #giveUp(shell: Shell<Tx>, job: Job<Tx>, error: unknown): void {
     this.#observe({ kind: 'error', error: asError(error), lane: shell.facts.lane })
     job.done?.reject(error)
-    job.exchange?.end()
+    // Held or not, whatever is left of the message: nobody will answer it any more.
+    job.exchange?.finish()
   }
   /** A lane that is not there: never committed, or ended and forgotten by another process. */
   #dissolve(shell: Shell<Tx>): void {
@@ -830,6 +839,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       shell.redeliverAt = 0
       return
     }
+    // The tries are counted for one message; it may have been consumed after all.
+    if (shell.undelivered !== delivery.number) shell.deliveryTries = 0
     shell.delivering = delivery.number
     if (shell.deliveryTries >= this.#own.timing.maxDeliveries) return this.#bury(shell, delivery)
     const { signal } = this.#abort
@@ -837,7 +848,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       (outcome) => this.#delivered(shell, delivery, outcome ?? {}),
       (error: unknown) => {
         if (signal.aborted) return
-        this.#undelivered(shell, error)
+        this.#undelivered(shell, delivery.number, error)
         this.#setAlarm()
       },
     )
@@ -853,8 +864,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     shell.queue.push({ event: { kind: 'consumed', number: delivery.number, reply: outcome.reply }, work: outcome.work, tries: 0 })
     this.#wake(shell)
   }
-  #undelivered(shell: Shell<Tx>, error: unknown): void {
+  #undelivered(shell: Shell<Tx>, number: number, error: unknown): void {
     shell.delivering = undefined
+    shell.undelivered = number
     shell.deliveryTries++
     shell.deliveryError = error
     shell.redeliverAt = this.#own.clock.now() + backoff(this.#own.timing.redeliverMs, this.#own.timing.retransmitCapMs, shell.deliveryTries)
@@ -869,8 +881,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** Refusals without proof: the calls that wait are told, nothing else changes. */
   #suspect(shell: Shell<Tx>, hint: Hint): void {
     const reason = hint.kind === 'unprotected-fault' ? hint.fault.subcode ?? hint.fault.rmFault ?? hint.fault.code : hint.kind
-    if (++shell.hints !== HINTS_TO_SUSPEND) return
-    this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: reason.slice(0, 128) })
+    shell.hints++
+    // A refusal to create the sequence at all is not going to change by being asked three times.
+    const isRefusal = hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'CreateSequenceRefused' && shell.lane?.source.state === 'creating'
+    if (shell.hints < HINTS_TO_SUSPEND && !isRefusal) return
+    if (shell.hints === HINTS_TO_SUSPEND || isRefusal) this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: reason.slice(0, 128) })
     const error = new TransportFailed('ERR_PEER_REFUSES', `the peer answers without protection: ${reason.slice(0, 128)}`, { retryable: true, tokenId: shell.facts.tokenId })
     for (const waiter of [...shell.waiters]) if (waiter.want !== 'end') waiter.settle({ error })
   }
@@ -939,7 +954,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #shell(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number }): Shell<Tx> {
     const shell: Shell<Tx> = {
       facts, lane: undefined, isOver: false, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
-      deliveryTries: 0, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, use: undefined, names: [],
+      deliveryTries: 0, undelivered: undefined, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, use: undefined, names: [],
       maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
     }
     this.#shells.set(facts.lane, shell)

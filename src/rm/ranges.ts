@@ -29,11 +29,6 @@ export class NumberSet {
     const span = this.#spans[this.#firstEndingAt(number)]
     return span !== undefined && span[0] <= number
   }
-  /** True when the whole span is in the set. */
-  hasSpan([lower, upper]: Span): boolean {
-    const span = this.#spans[this.#firstEndingAt(lower)]
-    return span !== undefined && span[0] <= lower && upper <= span[1]
-  }
   /** False when it was there already. */
   add(number: number): boolean {
     if (this.has(number)) return false

@@ -211,16 +211,14 @@ export class Source {
     for (const { row } of this.#entries.values()) if (row.shape === 'request' && row.content?.messageId === messageId) return row.number
     return undefined
   }
-  /** True for a wsa:MessageID of the control message under way. */
-  awaits(messageId: string): boolean { return messageId === this.#controlId || (this.#state === 'creating' && messageId === this.#own.createMessageId) }
 
   /** The next moment at which `time` has something to do. */
   get wakeAt(): number {
     if (this.#state === 'ended') return Infinity
     let at = this.#expiresAt ?? Infinity
     if (this.#own.role === 'responder') return at
-    const { inactivityMs } = this.#own.timing
-    if (this.#waitingSince !== undefined) at = Math.min(at, this.#waitingSince + inactivityMs)
+    const { inactivityMs, silenceMs } = this.#own.timing
+    if (this.#waitingSince !== undefined) at = Math.min(at, this.#waitingSince + silenceMs)
     if (CONTROL.has(this.#state)) return Math.min(at, this.#controlAt)
     for (const entry of this.#entries.values()) {
       if (entry.tries > 0) at = Math.min(at, entry.nextAt)
@@ -388,7 +386,7 @@ export class Source {
     if (this.#state === 'open') this.#state = 'full'
   }
   #hint({ hint, about }: SourceEvent & { kind: 'hint' }, now: number): void {
-    const { retransmitMs, retransmitCapMs } = this.#own.timing
+    const { retransmitMs, retransmitCapMs, replyPollMs } = this.#own.timing
     if (this.#state === 'terminating' && (about === undefined || about.kind === 'terminate-sequence')) {
       // D23: UnknownSequence in the answer to our own Terminate, protected or not, means that it is done. RM 1.0 answers with nothing.
       if (hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'UnknownSequence') return this.#end('terminated', now)
@@ -396,7 +394,9 @@ export class Source {
     }
     // Whatever else it says, the exchange is over: what it should have brought is asked for again after the usual wait.
     const entry = about?.number === undefined ? undefined : this.#entries.get(about.number)
-    if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + backoff(retransmitMs, retransmitCapMs, entry.tries))
+    // An answer with nothing in it to a request that the peer holds: its handler is still at work, so that asking is waiting.
+    const cap = hint.kind === 'empty-answer' && entry?.held ? replyPollMs : retransmitCapMs
+    if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + backoff(retransmitMs, cap, entry.tries))
     if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, retransmitCapMs, this.#controlTries))
   }
   #polled(event: SourceEvent & { kind: 'polled' }, turn: Turn): void {
@@ -408,8 +408,8 @@ export class Source {
     if (this.#state === 'ended') return this.#purge(now, turn)
     if (this.#expiresAt !== undefined && now >= this.#expiresAt) return this.#fail('expired', 'the sequence expired', now, turn)
     if (this.#own.role === 'responder') return
-    const { inactivityMs } = this.#own.timing
-    if (this.#waitingSince !== undefined && now - this.#waitingSince >= inactivityMs) return this.#fail('silent', `the peer said nothing for ${inactivityMs} ms`, now, turn)
+    const { inactivityMs, silenceMs } = this.#own.timing
+    if (this.#waitingSince !== undefined && now - this.#waitingSince >= silenceMs) return this.#fail('silent', `the peer said nothing for ${silenceMs} ms`, now, turn)
     if (CONTROL.has(this.#state)) return this.#control(now, turn)
     this.#repeat(now, turn)
     this.#fill(now, turn)

@@ -14,6 +14,8 @@ export interface RmTiming {
   readonly ackDelayMs: number
   readonly holdReplyMs: number
   readonly inactivityMs: number
+  readonly silenceMs: number
+  readonly replyPollMs: number
   readonly tombstoneMs: number
   readonly redeliverMs: number
   readonly maxDeliveries: number
@@ -34,8 +36,12 @@ export const DEFAULT_TIMING: RmTiming = {
   ackDelayMs: 1_000,
   /** Below the 30 s after which proxies and clients commonly end an exchange. */
   holdReplyMs: 15_000,
-  /** Both .NET and Metro take a sequence for dead after 10 minutes. */
+  /** A Destination ends a sequence in which nothing was heard for 10 minutes, as .NET and Metro do; a Source that is idle asks twice as often. */
   inactivityMs: 600_000,
+  /** A Source gives up a peer that says nothing for a day: an outage is waited for, what is lost then is named. */
+  silenceMs: 24 * 60 * 60 * 1000,
+  /** The longest pause between two askings for the reply to a request that the peer is known to work on. */
+  replyPollMs: 10_000,
   /** D23. */
   tombstoneMs: 24 * 60 * 60 * 1000,
   /** A handler that threw is called again after this, doubled each time. */

@@ -15,7 +15,7 @@ export const HOUR = 3_600_000
 export const content = (name: string): Content => ({ action: 'urn:do', messageId: `urn:${name}`, body: `<${name}/>`, headers: [] })
 let minted = 0
 export const sourceWith = (options: Partial<SourceOptions> = {}): Source => new Source({
-  lane: LANE, tokenId: TOKEN, rm: RM11, timing: { ...DEFAULT_TIMING, replyTries: 1, controlTries: 2 }, role: 'initiator', url: 'https://service.example/', createMessageId: 'urn:create', mint: () => `urn:minted-${++minted}`, ...options,
+  lane: LANE, tokenId: TOKEN, rm: RM11, timing: { ...DEFAULT_TIMING, replyTries: 1, controlTries: 2, silenceMs: 600_000 }, role: 'initiator', url: 'https://service.example/', createMessageId: 'urn:create', mint: () => `urn:minted-${++minted}`, ...options,
 }, ['urn:offer'])
 
 export const submit = (key = 'a', shape: 'one-way' | 'request' = 'one-way'): SourceEvent => ({ kind: 'submit', content: content(key), shape, key, digest: key })

@@ -24,7 +24,8 @@ describe('the RM Source', () => {
   test('every state and event that the table lists is reached, each way that it lists, and none besides', () => {
     const reached: Record<string, Record<string, string[]>> = {}
     for (const { from, event, to } of SOURCE_CASES) {
-      const row = (reached[from] ??= {})
+      const row = reached[from] ?? {}
+      reached[from] = row
       row[event.kind] = [...new Set([...row[event.kind] ?? [], to])].sort()
     }
     const listed = Object.fromEntries(Object.entries(SOURCE_TABLE).map(([state, row]) => [state, Object.fromEntries(Object.entries(row).map(([kind, to]) => [kind, [...to].sort()]))]))
@@ -64,7 +65,8 @@ describe('the RM Destination', () => {
   test('every state and event that the table lists is reached, each way that it lists, and none besides', () => {
     const reached: Record<string, Record<string, string[]>> = {}
     for (const { from, event, to } of DESTINATION_CASES) {
-      const row = (reached[from] ??= {})
+      const row = reached[from] ?? {}
+      reached[from] = row
       row[event.kind] = [...new Set([...row[event.kind] ?? [], to])].sort()
     }
     const listed = Object.fromEntries(Object.entries(DESTINATION_TABLE).map(([state, row]) => [state, Object.fromEntries(Object.entries(row).map(([kind, to]) => [kind, [...to].sort()]))]))

@@ -348,11 +348,13 @@ describe('the end', () => {
     expect(await outcomes).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason: { name: 'DeliveryFailed', numbers: [2] } }])
     expect(await bench.engine.close(lane)).toEqual({ outcome: 'faulted', lost: [2] })
   })
-  test('comes by silence: ten minutes without a word from the peer', async () => {
-    const { bench, lane } = await open()
+  test('comes by silence: a day without a word from the peer', async () => {
+    const { bench, lane } = await open({ timing: { exchangeMs: 3_600_000 } })
     const ticket = await bench.engine.submit(lane, content('a'), 'one-way', 'a')
     const failed = expect(ticket.acknowledged()).rejects.toThrow(DeliveryFailed)
-    await bench.wait(601_000)
+    await bench.wait(24 * 3_600_000 - 60_000)
+    expect(bench.engine.status(lane)?.state).toBe('open')
+    await bench.wait(120_000)
     await failed
     expect((await bench.engine.close(lane)).outcome).toBe('silent')
   })

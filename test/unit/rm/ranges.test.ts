@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PeerViolation } from '../../../src/errors.ts'
+import type { PeerViolation } from '../../../src/errors.ts'
 import { acknowledgedSpans, NumberSet } from '../../../src/rm/ranges.ts'
 import type { ReceivedAcknowledgement } from '../../../src/rm/turn.ts'
 
@@ -37,7 +37,7 @@ describe('a set of numbers', () => {
   test('takes a span of 2^53 numbers in no time', () => {
     const set = new NumberSet([[1, Number.MAX_SAFE_INTEGER]])
     expect(set.contiguousTop).toBe(Number.MAX_SAFE_INTEGER)
-    expect(set.hasSpan([5, 2 ** 50])).toBe(true)
+    expect(set.has(2 ** 50)).toBe(true)
   })
 })
 

@@ -271,6 +271,31 @@ describe('a handler that throws', () => {
   })
 })
 
+describe('two processes on one store', () => {
+  test('that deliver the same message have its effect once', async () => {
+    const effects: string[] = []
+    const done: (() => void)[] = []
+    const deliver = (name: string) => (): Promise<{ work: () => void }> => new Promise((resolve) => { done.push(() => resolve({ work: () => void effects.push(name) })) })
+    const first = new Bench({ deliver: deliver('first') })
+    const sequence = await first.created()
+    const second = new Bench({ store: first.store, time: first.time, deliver: deliver('second') })
+    await second.engine.restore()
+    await first.ask(message(sequence, 1))
+    // The other process hears of the message by its duplicate.
+    await second.ask(message(sequence, 1))
+    await second.ask(message(sequence, 2))
+    await settled()
+    expect([first.delivered.length, second.delivered.length]).toEqual([1, 1])
+    for (const end of done.splice(0)) end()
+    await settled()
+    await first.wait(1_000)
+    for (const end of done.splice(0)) end()
+    await first.wait(1_000)
+    expect(effects).toHaveLength(2)
+    expect(first.engine.sequences()[0]?.consumed === 2 || second.engine.sequences()[0]?.consumed === 2).toBe(true)
+  })
+})
+
 describe('a service that starts again', () => {
   test('goes on with its sequences: duplicates are known, kept replies are given, what was not consumed is delivered', async () => {
     const first = new Bench({ deliver: async ({ number }) => number === 1 ? replyTo('m1') : new Promise(() => undefined) })
