@@ -6,116 +6,25 @@
  *
  * @module
  */
-import { digest } from '../crypto/hash.ts'
-import { type RandomSource, urnUuid } from '../crypto/random.ts'
-import type { Clock } from '../clock.ts'
-import { DeliveryFailed, FAULTS, type FaultRow, ReplyLost, SoapFault, StoreFailed, TimedOut, TransportFailed, UnknownVersion, UsageError } from '../errors.ts'
-import type { Limits, Wait } from '../options.ts'
-import type { RmVersion } from '../spec/versions.ts'
-import type { Principal, TokenId } from '../sct/token.ts'
-import type { SctSerializer } from '../serializer/serializer.ts'
-import { type CommitResult, type LaneCommit, type Row, type Store, storeKey, type Write } from '../store/store.ts'
-import { Destination, type DestinationState, type ReceivedRow } from './destination.ts'
-import { type Hold, Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
-import { type About, type Outcome, type SentRow, type SentStatus, Source, type SourceState, type StoredReply } from './source.ts'
-import { backoff, type RmTiming } from './timing.ts'
+import { urnUuid } from '../crypto/random.ts'
+import { DeliveryFailed, SoapFault, StoreFailed, TimedOut, TransportFailed, UnknownVersion, UsageError } from '../errors.ts'
+import type { Wait } from '../options.ts'
+import type { TokenId } from '../sct/token.ts'
+import type { CommitResult, LaneCommit, Row, Write } from '../store/store.ts'
+import { Exchange } from './engine-exchange.ts'
+import { errorOf, LaneRows, lostError, tokenKey } from './engine-rows.ts'
+import { aboutOf, digestOf, Scope } from './engine-scope.ts'
+import { type Batch, isFull, type Job, newShell, type Shell, tell, type Waiter } from './engine-shell.ts'
 import {
-  type Content, decodeRow, type Delivery, emptyTurn, encodeRow, type ExchangeId, headKey, type Hint, type LaneId, type Outbound, type Received, type ReceivedBody,
-  type SequenceId, sentKey, type Settlement, type Span,
-} from './turn.ts'
+  type CloseReport, type DeliveryOutcome, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
+} from './engine-words.ts'
+import { type Hold, Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
+import type { SentRow, SentStatus } from './source.ts'
+import { backoff } from './timing.ts'
+import { type Content, type Delivery, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
 
-/** What the engine asks of the security side (step 1 of the flow: no token, no sequence). */
-export interface SecuritySide {
-  /** The token, sealed: it lies in the store before the first CreateSequence that is bound to it leaves. */
-  serialize(id: TokenId): Promise<Uint8Array>
-  deserialize(sealed: Uint8Array): Promise<TokenId>
-  /** A live lane keeps its token from being cancelled. */
-  use(id: TokenId, by: LaneId): Disposable
-}
-/** What became of a delivery: the content of the reply or fault, and the application's own effect, both in the commit that consumes the message (D18). */
-export interface DeliveryOutcome<Tx = unknown> { readonly reply?: Content; readonly work?: (tx: Tx) => void | Promise<void> }
-export interface EngineOptions<Tx = unknown> {
-  readonly store: Store<Tx>
-  readonly serializer: SctSerializer
-  readonly security: SecuritySide
-  /** Sends, hands what comes back to `receive` or `hint`, and resolves when the exchange is over. */
-  transmit(outbound: Outbound, signal: AbortSignal): Promise<void>
-  /** Answers an inbound request: called exactly once for each exchange given to `receive`. */
-  respond(exchange: ExchangeId, answer: Outbound | 'accepted'): void
-  /** Hands a message to the application: one at a time for each lane, in order, again when it throws. */
-  deliver(delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome<Tx> | void>
-  /** The fault that answers a request whose delivery was given up. */
-  undeliverable?(delivery: Delivery, error: unknown): Content
-  observe?(event: EngineEvent): void
-  readonly clock: Clock
-  readonly random: RandomSource
-  readonly limits: Limits
-  readonly timing: RmTiming
-  /** False: offers are not taken; replies then leave without a number. */
-  readonly acceptOffers?: boolean
-  /** Bind a CreateSequence without SecurityTokenReference to the token that protected it. */
-  readonly bindUnscopedToSigner?: boolean
-  /** The service's own address, where acknowledgements of replies shall go; default: the wsa:To of the CreateSequence. */
-  readonly address?: string
-  /** Initiator lanes that come back from the store rest until `attach`: whoever sends for them must be there first. */
-  readonly restoreDetached?: boolean
-  /** One-way or request, where the operation is known; default: by ReplyTo. */
-  shapeOf?(received: Received): 'one-way' | 'request' | undefined
-}
-export interface OpenOptions {
-  readonly url: string
-  readonly rm: RmVersion
-  /** Offer a sequence for the replies; without it only one-way messages are reliable. */
-  readonly offer: boolean
-  readonly name?: string
-  readonly expiresMs?: number
-  readonly ackRequestedOnOneWay?: boolean
-  readonly offerOnRepeat?: 'same' | 'new'
-  readonly closeEmpty?: boolean
-  readonly maxPending?: number
-  readonly maxPendingBytes?: number
-}
-export interface Ticket { readonly number: number; readonly key: string; acknowledged(wait?: Wait): Promise<void> }
-export interface CloseReport { readonly outcome: Outcome; /** Given up without an acknowledgement, or without a reply. */ readonly lost: readonly number[] }
-export interface PendingMessage { readonly number: number; readonly key: string; readonly shape: 'one-way' | 'request'; readonly acknowledged: boolean; readonly action: string }
-export interface LaneStatus {
-  readonly lane: LaneId
-  readonly role: 'initiator' | 'responder'
-  readonly tokenId: TokenId
-  readonly rm: RmVersion['name']
-  readonly name?: string
-  readonly url?: string
-  readonly soap?: '1.1' | '1.2'
-  readonly addressing?: '200508' | '200408'
-  readonly principal?: Principal
-  /** Of the machine that decides: the Source at the initiator, the Destination at the responder. */
-  readonly state: SourceState | DestinationState
-  /** The sequence of the requests. */
-  readonly sequence?: SequenceId
-  /** The sequence of the replies. */
-  readonly offered?: SequenceId
-  readonly last: number
-  readonly acknowledged: readonly Span[]
-  readonly accepted: readonly Span[]
-  readonly consumed: number
-  /** Not settled at the initiator; accepted and not consumed at the responder. */
-  readonly pending: number
-}
-export interface RestoreReport { readonly lanes: number; readonly tokens: number; readonly quarantined: readonly { readonly key: string; readonly error: unknown }[] }
-export type EngineEvent =
-  | { readonly kind: 'state'; readonly lane: LaneId; readonly state: string }
-  | { readonly kind: 'retransmit'; readonly lane: LaneId; readonly number: number; readonly tries: number }
-  | { readonly kind: 'acknowledged'; readonly lane: LaneId; readonly number: number }
-  | { readonly kind: 'delivered'; readonly lane: LaneId; readonly number: number }
-  | { readonly kind: 'lost'; readonly lane: LaneId; readonly numbers: readonly number[]; readonly reason: string }
-  | { readonly kind: 'suspended'; readonly lane: LaneId; readonly reason: string }
-  | { readonly kind: 'security'; readonly code: string; readonly detail?: string; readonly lane?: LaneId }
-  | { readonly kind: 'error'; readonly error: Error; readonly lane?: LaneId }
-/** How a received message came: as an inbound request, or as the answer to one of ours. */
-export type Via = { readonly kind: 'exchange'; readonly exchange: ExchangeId } | { readonly kind: 'answer'; readonly lane: LaneId; readonly to: Outbound }
+export type * from './engine-words.ts'
 
-/** The lane of answers that belong to none: an unknown sequence, a refusal. */
-export const NO_LANE: LaneId = '' as LaneId
 /** A commit that fails so often is not tried again for the same event. */
 const COMMIT_TRIES = 6
 const COMMIT_WAIT_MS = 50
@@ -124,93 +33,11 @@ const LEAST_SLEEP_MS = 1_000
 /** So many unprotected refusals in a row end the calls that wait; the messages stay. */
 const HINTS_TO_SUSPEND = 3
 
-/** A lane in this process: its machines while they are loaded, and what waits beside them. */
-interface Shell<Tx> {
-  readonly facts: LaneFacts
-  lane: Lane | undefined
-  /** Ended, and committed as such. */
-  isOver: boolean
-  /** Nothing of it was ever committed. */
-  isNew: boolean
-  revision: number | 'absent'
-  /** The head as it stands in the store: an equal one is not written. */
-  headText: string
-  readonly queue: Job<Tx>[]
-  /** After a failure events are handled one by one, so that the bad one stands alone. */
-  isCareful: boolean
-  failures: number
-  retryAt: number
-  sleepUntil: number
-  readonly holds: Map<number, { readonly exchange: Exchange; readonly hold: Hold; readonly until: number }>
-  delivering: number | undefined
-  deliveryTries: number
-  undelivered: number | undefined
-  deliveryError: unknown
-  redeliverAt: number
-  readonly waiters: Set<Waiter>
-  readonly blocked: (() => void)[]
-  isDetached: boolean
-  state: string
-  hints: number
-  use: Disposable | undefined
-  names: readonly SequenceId[]
-  readonly maxPending: number
-  readonly maxPendingBytes: number
-}
-interface Job<Tx> {
-  readonly event: LaneEvent
-  readonly exchange?: Exchange | undefined
-  readonly work?: ((tx: Tx) => void | Promise<void>) | undefined
-  readonly done?: { /** With the number, for a message that was submitted. */ resolve(number?: number): void; reject(error: unknown): void } | undefined
-  tries: number
-}
-interface Waiter { readonly number: number | undefined; readonly want: 'acknowledged' | 'reply' | 'drained' | 'end'; settle(outcome: { readonly value?: unknown } | { readonly error: unknown }): void }
-interface Batch<Tx> { readonly shell: Shell<Tx>; readonly jobs: readonly Job<Tx>[]; readonly turn: LaneTurn; readonly refused: ReadonlyMap<Job<Tx>, UsageError>; readonly headText: string; readonly commit: LaneCommit<Tx> | undefined; readonly isPurge: boolean; readonly writesToken: boolean }
-
-/** An inbound request until it is answered: the best of what its parts had to say is the one envelope that it gets. */
-class Exchange {
-  readonly id: ExchangeId
-  #open = 1
-  #best: Outbound | undefined
-  #isHeld = false
-  #isDone = false
-  readonly #respond: (answer: Outbound | 'accepted') => void
-  constructor(id: ExchangeId, respond: (answer: Outbound | 'accepted') => void) {
-    this.id = id
-    this.#respond = respond
-  }
-  get isDone(): boolean { return this.#isDone }
-  /** One more part of the message is to be worked on. */
-  begin(): void { this.#open++ }
-  end(): void {
-    if (--this.#open <= 0 && !this.#isHeld) this.finish()
-  }
-  offer(outbound: Outbound): void {
-    if (this.#best === undefined || RANK[outbound.body.kind] > RANK[this.#best.body.kind]) this.#best = outbound
-  }
-  hold(): void { this.#isHeld = true }
-  finish(): void {
-    if (this.#isDone) return
-    this.#isDone = true
-    this.#respond(this.#best ?? 'accepted')
-  }
-}
-/**
- * Which answer an exchange gets when its message has drawn several: what carries content, then what ends a wait, then what complains.
- * WS-RM 1.1 §3.2: a header that rides along and fails does not keep its carrier from being worked on, nor, here, from being answered.
- */
-const RANK: Readonly<Record<Outbound['body']['kind'], number>> = {
-  application: 6, 'create-sequence-response': 5, 'close-sequence-response': 5, 'terminate-sequence-response': 5, acknowledgement: 4, fault: 3,
-  'create-sequence': 1, 'ack-requested': 1, 'close-sequence': 1, 'terminate-sequence': 1, 'last-message': 1,
-}
-
 export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #own: EngineOptions<Tx>
   readonly #shells = new Map<LaneId, Shell<Tx>>()
-  /** A name may occur under several tokens: it means something only together with one. */
-  readonly #names = new Map<SequenceId, Set<Shell<Tx>>>()
-  /** Responder: CreateSequence by token and MessageID. */
-  readonly #creations = new Map<string, Shell<Tx>>()
+  readonly #scope: Scope<Shell<Tx>>
+  readonly #rows: LaneRows
   readonly #tokens = new Map<TokenId, number | 'absent'>()
   readonly #exchanges = new Map<ExchangeId, Exchange>()
   readonly #ready = new Set<Shell<Tx>>()
@@ -218,7 +45,20 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #pumping: Promise<void> | undefined
   #alarm: { readonly at: number; readonly why: 'awaited' | undefined; cancel(): void } | undefined
 
-  constructor(options: EngineOptions<Tx>) { this.#own = options }
+  constructor(options: EngineOptions<Tx>) {
+    this.#own = options
+    this.#rows = new LaneRows(options.store, options.serializer)
+    this.#scope = new Scope<Shell<Tx>>(options, {
+      lane: (id) => this.#shells.get(id),
+      lanes: () => this.#shells.values(),
+      make: (facts) => {
+        const shell = this.#shell(facts)
+        this.#keepToken(shell)
+        return shell
+      },
+      mint: () => this.#mint(),
+    })
+  }
 
   /** A new sequence bound to `token`, durable and local at once: CreateSequence leaves after the commit, messages may be submitted before its answer. */
   async open(token: TokenId, options: OpenOptions): Promise<LaneId> {
@@ -244,7 +84,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const shell = this.#get(lane)
     const size = content.body.length
-    while (this.#isFull(shell, size) && (await this.#present(shell)).source.status(key) === undefined) await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
+    while (isFull(shell, size) && (await this.#present(shell)).source.status(key) === undefined) await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
     const number = await this.#enqueue(shell, { event: { kind: 'submit', content, shape, key, digest: digestOf(content, shape) }, tries: 0 })
     return this.#ticket(shell, key, number as number)
   }
@@ -259,7 +99,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       shell.hints = 0
       jobs.push(this.#enqueue(shell, { event, exchange, tries: 0 }))
     }
-    this.#sort(received, via, exchange, add)
+    this.#scope.sort(received, via, exchange, add)
     exchange?.end()
     // What failed was reported and its exchange was ended; the peer will ask again.
     await Promise.allSettled(jobs)
@@ -279,7 +119,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const shell = this.#get(lane)
     await this.#enqueue(shell, { event: { kind: 'close' }, tries: 0 })
     if ((await this.#present(shell)).source.state !== 'ended') await this.#until(shell, { number: undefined, want: 'end' }, wait)
-    const rows = await this.#sentRows(shell.facts.lane)
+    const rows = await this.#rows.sent(shell.facts.lane)
     return { outcome: (await this.#present(shell)).source.outcome ?? 'terminated', lost: rows.filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number) }
   }
   /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
@@ -347,9 +187,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   async restore(): Promise<RestoreReport> {
     const quarantined: { key: string; error: unknown }[] = []
     const heads: { head: LaneHead; row: Row }[] = []
-    for await (const row of this.#own.store.scan(storeKey('lane'))) {
+    for await (const row of this.#rows.heads()) {
       try {
-        heads.push({ head: this.#openHead(row), row })
+        heads.push({ head: this.#rows.openHead(row), row })
       } catch (error) {
         // A record of a later release: going on without it would forget what it holds.
         if (error instanceof UnknownVersion) throw error
@@ -361,7 +201,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const { head, row } of heads) {
       const { facts } = head
       if (tokens.refused.has(facts.tokenId)) continue
-      const shell = this.#shell(facts, {})
+      const shell = this.#shell(facts)
       shell.isDetached = facts.role === 'initiator' && this.#own.restoreDetached === true
       try {
         await this.#load(shell)
@@ -396,135 +236,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const exchange of [...this.#exchanges.values()]) exchange.finish()
   }
 
-  // ── Received words to lanes ───────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Exchanges ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Each element that names a sequence is judged on its own: under its sequence's token it is worked on, else it is unknown. */
-  #sort(received: Received, via: Via, exchange: Exchange | undefined, add: (shell: Shell<Tx>, event: LaneEvent) => void): void {
-    const carrier = { exchange: exchange?.id, messageId: received.messageId, about: via.kind === 'answer' ? aboutOf(via.to) : undefined }
-    const { body } = received
-    const alone = received.sequence === undefined && (body.kind === 'empty' || body.kind === 'close-sequence-response')
-    for (const acknowledgement of received.acknowledgements) {
-      const shell = this.#named(acknowledgement.sequence, received, exchange)
-      if (shell !== undefined) add(shell, { kind: 'acknowledgement', acknowledgement, alone, ...carrier })
-    }
-    for (const sequence of received.ackRequested) {
-      // A numbered message is acknowledged by itself.
-      if (sequence === received.sequence?.id) continue
-      const shell = this.#named(sequence, received, exchange)
-      if (shell !== undefined) add(shell, { kind: 'ack-requested', sequence, ...carrier })
-    }
-    if (body.kind === 'create-sequence') return this.#create(received, body, exchange, add)
-    const shell = this.#laneOf(received, via, exchange)
-    if (shell !== undefined) add(shell, { kind: 'received', received, shape: this.#shapeOf(received), digest: contentDigest(body), ...carrier })
-  }
-  /** The lane that the Body or the Sequence header is about. */
-  #laneOf(received: Received, via: Via, exchange: Exchange | undefined): Shell<Tx> | undefined {
-    const { body, sequence } = received
-    switch (body.kind) {
-      case 'close-sequence': case 'terminate-sequence': case 'close-sequence-response': case 'terminate-sequence-response': return this.#named(body.sequence, received, exchange)
-      case 'create-sequence-response': return this.#answered(received, via)
-      case 'create-sequence': return undefined
-      default:
-    }
-    if (sequence !== undefined) return this.#named(sequence.id, received, exchange)
-    if (body.kind === 'fault' && body.fault.sequence !== undefined) {
-      const shell = this.#lookup(body.fault.sequence, received)
-      if (shell !== undefined) return shell
-    }
-    if (via.kind === 'answer') return this.#answered(received, via)
-    // WS-RM 1.1 §4.8: this endpoint takes numbered messages only.
-    if (body.kind === 'application') this.#complain(FAULTS.wsrmRequired, received, exchange)
-    return undefined
-  }
-  /** The lane whose message this answers, when it is under that lane's token. */
-  #answered(received: Received, via: Via): Shell<Tx> | undefined {
-    const shell = via.kind === 'answer' ? this.#shells.get(via.lane) : undefined
-    if (shell === undefined) return undefined
-    if (this.#isUnder(shell, received)) {
-      if (received.body.kind !== 'create-sequence-response' || received.relatesTo === undefined || received.relatesTo === shell.facts.createMessageId) return shell
-      return undefined
-    }
-    this.#scope(shell, received)
-    return undefined
-  }
-  #named(sequence: SequenceId, received: Received, exchange: Exchange | undefined): Shell<Tx> | undefined {
-    const shell = this.#lookup(sequence, received)
-    if (shell === undefined) this.#unknown(sequence, received, exchange)
-    return shell
-  }
-  /** D9: a sequence is known only under the token that it is bound to, and in the versions that it began with. */
-  #lookup(sequence: SequenceId, received: Received): Shell<Tx> | undefined {
-    const shells = this.#names.get(sequence)
-    if (shells === undefined) return undefined
-    for (const shell of shells) if (this.#isUnder(shell, received)) return shell
-    for (const shell of shells) this.#scope(shell, received)
-    return undefined
-  }
-  #isUnder({ facts }: Shell<Tx>, received: Received): boolean {
-    return facts.tokenId === received.tokenId && (received.rm === undefined || received.rm === facts.rm) && (facts.soap === undefined || facts.soap === received.soap)
-  }
-  #scope(shell: Shell<Tx>, received: Received): void {
-    const code = shell.facts.tokenId === received.tokenId ? 'ERR_RM_VERSION_CHANGED' : 'ERR_RM_SCOPE'
-    this.#observe({ kind: 'security', code, detail: `${received.body.kind} names a sequence of another ${code === 'ERR_RM_SCOPE' ? 'token' : 'version'}`, lane: shell.facts.lane })
-  }
-  #unknown(sequence: SequenceId, received: Received, exchange: Exchange | undefined): void {
-    this.#complain(FAULTS.unknownSequence, received, exchange, sequence)
-  }
-  #complain(fault: FaultRow, received: Received, exchange: Exchange | undefined, sequence?: SequenceId): void {
-    exchange?.offer({
-      lane: NO_LANE, tokenId: received.tokenId, to: { kind: 'exchange', exchange: exchange.id }, body: { kind: 'fault', fault, ...(sequence === undefined ? {} : { sequence }) },
-      ...(received.messageId === undefined ? {} : { relatesTo: received.messageId }), acknowledgements: [], ackRequested: [],
-    })
-  }
-  #shapeOf(received: Received): 'one-way' | 'request' {
-    const { kind } = received.replyTo
-    return this.#own.shapeOf?.(received) ?? (kind === 'none' || kind === 'absent' ? 'one-way' : 'request')
-  }
-
-  #create(received: Received, body: ReceivedBody & { kind: 'create-sequence' }, exchange: Exchange | undefined, add: (shell: Shell<Tx>, event: LaneEvent) => void): void {
-    const known = this.#creation(received, body)
-    const carrier = { exchange: exchange?.id, messageId: received.messageId }
-    if (known !== undefined) return add(known, { kind: 'made', ...carrier })
-    const refusal = this.#refusal(received, body)
-    if (refusal !== undefined || received.messageId === undefined || received.rm === undefined || exchange === undefined) {
-      this.#observe({ kind: 'security', code: 'ERR_RM_CREATE_REFUSED', detail: `CreateSequence refused (scope ${body.scope})` })
-      return this.#complain(refusal ?? FAULTS.createSequenceRefused, received, exchange)
-    }
-    const { offer } = body
-    const acceptsOffer = offer !== undefined && this.#own.acceptOffers !== false
-    const shell = this.#shell({
-      lane: this.#mint() as LaneId, role: 'responder', tokenId: received.tokenId, rm: received.rm, createdAt: this.#own.clock.now(), createMessageId: received.messageId, expiresMs: body.expiresMs,
-      principal: received.principal, soap: received.soap, addressing: received.addressing, sequence: this.#mint(), offered: offer?.sequence, offeredExpiresMs: offer?.expiresMs,
-      acksTo: acceptsOffer ? this.#own.address ?? received.to ?? '' : undefined,
-    }, {})
-    this.#keepToken(shell)
-    add(shell, { kind: 'made', ...carrier })
-  }
-  /** The lane that this very CreateSequence made before: by its MessageID, or, as .NET repeats it, by its Offer. */
-  #creation(received: Received, body: ReceivedBody & { kind: 'create-sequence' }): Shell<Tx> | undefined {
-    const byMessage = received.messageId === undefined ? undefined : this.#creations.get(storeKey(received.tokenId, received.messageId))
-    if (byMessage !== undefined || body.offer === undefined) return byMessage
-    for (const shell of this.#names.get(body.offer.sequence) ?? []) {
-      const isUnused = shell.lane === undefined || (shell.lane.destination.state === 'open' && shell.lane.destination.accepted.length === 0)
-      if (shell.facts.role === 'responder' && shell.facts.offered === body.offer.sequence && isUnused && this.#isUnder(shell, received)) return shell
-    }
-    return undefined
-  }
-  #refusal(received: Received, body: ReceivedBody & { kind: 'create-sequence' }): FaultRow | undefined {
-    // WS-RM 1.1 §5.1: the reference names the token under which all of it stands; this message must stand under it too.
-    const isScoped = body.scope === 'bound' || (body.scope === 'absent' && !body.usesSequenceStr && this.#own.bindUnscopedToSigner === true)
-    if (!isScoped || body.acksTo.kind !== 'anonymous') return FAULTS.createSequenceRefused
-    const { offer } = body
-    if (offer !== undefined) {
-      const isReachable = offer.endpoint === undefined || offer.endpoint.kind === 'anonymous'
-      const isUsable = offer.sequence !== '' && offer.sequence.length <= this.#own.limits.identifierLength
-      if (!isReachable || !isUsable || this.#lookup(offer.sequence, received) !== undefined) return FAULTS.createSequenceRefused
-    }
-    const live = [...this.#shells.values()].filter((shell) => shell.facts.role === 'responder' && !shell.isOver)
-    const name = principalKey(received.principal)
-    const isBusy = live.length >= this.#own.limits.sequences || live.filter((shell) => shell.facts.principal !== undefined && principalKey(shell.facts.principal) === name).length >= this.#own.limits.sequencesPerPrincipal
-    return isBusy ? FAULTS.createSequenceRefusedBusy : undefined
-  }
   #openExchange(id: ExchangeId): Exchange {
     if (this.#exchanges.has(id)) throw new UsageError('ERR_EXCHANGE_TWICE', 'the exchange was given before')
     const exchange = new Exchange(id, (answer) => {
@@ -658,9 +371,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const head = lane.headRow()
     const headText = new TextDecoder().decode(head.value)
     if (!isPurge && turn.persist.length === 0 && work === undefined && headText === shell.headText) return { shell, jobs, turn, refused, headText, commit: undefined, isPurge, writesToken: false }
-    const writes: Write[] = turn.persist.map((write) => 'put' in write ? { put: write.put, value: this.#seal(shell.facts.lane, write.put, write.value) } : write)
+    const writes: Write[] = turn.persist.map((write) => this.#rows.seal(shell.facts.lane, write))
     // The token's row stays: the security side, which knows how long it is to be remembered, sweeps it.
-    writes.push(isPurge ? { delete: head.key } : { put: head.key, value: this.#seal(shell.facts.lane, head.key, head.value) })
+    writes.push(isPurge ? { delete: head.key } : this.#rows.seal(shell.facts.lane, { put: head.key, value: head.value }))
     if (token !== undefined) writes.push(token)
     const commit: LaneCommit<Tx> = {
       expect: [{ head: head.key, revision: shell.revision }, { head: tokenKey(shell.facts.tokenId), revision: tokenRevision }], writes, ...(work === undefined ? {} : { work }),
@@ -801,19 +514,16 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     switch (settlement.kind) {
       case 'acknowledged':
         this.#observe({ kind: 'acknowledged', lane, number: settlement.number })
-        return this.#tell(shell, settlement.number, ['acknowledged'], {})
+        return tell(shell, settlement.number, ['acknowledged'], {})
       case 'replied':
-        return this.#tell(shell, settlement.number, ['reply'], { value: settlement.content })
+        return tell(shell, settlement.number, ['reply'], { value: settlement.content })
       case 'failed':
         if (!(settlement.error instanceof SoapFault)) this.#observe({ kind: 'lost', lane, numbers: [settlement.number], reason: settlement.error.message })
-        return this.#tell(shell, settlement.number, settlement.error instanceof DeliveryFailed ? ['acknowledged', 'reply'] : ['reply'], { error: settlement.error })
+        return tell(shell, settlement.number, settlement.error instanceof DeliveryFailed ? ['acknowledged', 'reply'] : ['reply'], { error: settlement.error })
       case 'retransmitted': return this.#observe({ kind: 'retransmit', lane, number: settlement.number, tries: settlement.tries })
       case 'alarm': return this.#observe({ kind: 'error', error: settlement.error, lane })
       case 'state': return
     }
-  }
-  #tell(shell: Shell<Tx>, number: number, wants: readonly Waiter['want'][], outcome: { readonly value?: unknown } | { readonly error: unknown }): void {
-    for (const waiter of [...shell.waiters]) if (waiter.number === number && wants.includes(waiter.want)) waiter.settle(outcome)
   }
   #settleWaiters(shell: Shell<Tx>): void {
     const { lane } = shell
@@ -951,92 +661,59 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   // ── Lanes in memory, rows in the store ────────────────────────────────────────────────────────────────────────────────────
 
-  #shell(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number }): Shell<Tx> {
-    const shell: Shell<Tx> = {
-      facts, lane: undefined, isOver: false, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
-      deliveryTries: 0, undelivered: undefined, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, use: undefined, names: [],
-      maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
-    }
+  #shell(facts: LaneFacts, options: Pick<OpenOptions, 'maxPending' | 'maxPendingBytes'> = {}): Shell<Tx> {
+    const shell = newShell<Tx>(facts, options)
     this.#shells.set(facts.lane, shell)
-    if (facts.role === 'responder') this.#creations.set(storeKey(facts.tokenId, facts.createMessageId), shell)
-    // The names are taken from here on, not only once the commit is through.
-    this.#name(shell, [facts.sequence, facts.role === 'responder' ? facts.offered : undefined].filter((name) => name !== undefined))
+    this.#scope.enter(shell)
     return shell
   }
   /** From the store: after a crash of the lane, or at the start of the process. */
   async #load(shell: Shell<Tx>): Promise<void> {
     const settings = { timing: this.#own.timing, limits: this.#own.limits, mint: () => this.#mint() }
-    const key = headKey(shell.facts.lane)
-    let row: Row | undefined
-    for await (const each of this.#own.store.scan(key)) if (each.key === key) row = each
-    if (row === undefined) {
+    const kept = await this.#rows.lane(shell.facts.lane)
+    if (kept === undefined) {
       if (!shell.isNew) return
       shell.lane = new Lane(shell.facts, settings, this.#own.clock.now())
       shell.revision = 'absent'
       shell.headText = ''
       return
     }
-    const head = this.#openHead(row)
-    const sent = await this.#sentRows(shell.facts.lane)
-    const received: ReceivedRow[] = []
-    for await (const each of this.#own.store.scan(storeKey('msg', shell.facts.lane, 'received'))) received.push(Destination.readRow(this.#unseal(shell.facts.lane, each)))
-    shell.lane = new Lane(head.facts, settings, this.#own.clock.now(), { head, sent, received })
+    shell.lane = new Lane(kept.head.facts, settings, this.#own.clock.now(), kept)
     shell.isOver = shell.lane.isOver
     shell.isNew = false
-    shell.revision = row.revision
-    shell.headText = new TextDecoder().decode(encodeRow(head))
+    shell.revision = kept.revision
+    shell.headText = new TextDecoder().decode(encodeRow(kept.head))
     shell.sleepUntil = 0
     // Settled while we were away from it: whoever waits is told from the rows.
-    for (const sentRow of sent) if (sentRow.settled !== undefined && shell.waiters.size > 0) this.#tellFromRow(shell, sentRow)
+    for (const row of kept.sent) if (row.settled !== undefined && shell.waiters.size > 0) this.#tellFromRow(shell, row)
     this.#rename(shell)
-  }
-  async #sentRows(lane: LaneId): Promise<readonly SentRow[]> {
-    const rows: SentRow[] = []
-    for await (const row of this.#own.store.scan(storeKey('msg', lane, 'sent'))) rows.push(Source.readRow(this.#unseal(lane, row)))
-    return rows
   }
   #tellFromRow(shell: Shell<Tx>, row: SentRow): void {
     const error = errorOf(shell.facts, row)
-    if (error === undefined || row.settled === 'replied' || row.settled === 'reply-lost') this.#tell(shell, row.number, ['acknowledged'], {})
-    else this.#tell(shell, row.number, ['acknowledged'], { error })
-    this.#tell(shell, row.number, ['reply'], error !== undefined ? { error } : { value: row.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined })
+    if (error === undefined || row.settled === 'replied' || row.settled === 'reply-lost') tell(shell, row.number, ['acknowledged'], {})
+    else tell(shell, row.number, ['acknowledged'], { error })
+    tell(shell, row.number, ['reply'], error !== undefined ? { error } : { value: row.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined })
   }
   async #keptReply(shell: Shell<Tx>, status: SentStatus): Promise<Content | undefined> {
-    const key = sentKey(shell.facts.lane, status.number)
-    for await (const each of this.#own.store.scan(key)) {
-      if (each.key !== key) continue
-      const row = Source.readRow(this.#unseal(shell.facts.lane, each))
-      const error = errorOf(shell.facts, row)
-      if (error !== undefined) throw error
-      if (row.reply !== undefined && 'content' in row.reply) return row.reply.content
-    }
-    return undefined
+    const row = await this.#rows.sentRow(shell.facts.lane, status.number)
+    const error = row === undefined ? undefined : errorOf(shell.facts, row)
+    if (error !== undefined) throw error
+    return row?.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined
   }
-  #openHead(row: Row): LaneHead {
-    const lane = laneOfKey(row.key)
-    const head = decodeRow<LaneHead>(this.#own.serializer.open('lane', { parts: [lane, row.key] }, row.value))
-    return head
-  }
-  #seal(lane: LaneId, key: string, value: Uint8Array): Uint8Array { return this.#own.serializer.seal(key === headKey(lane) ? 'lane' : 'msg', { parts: [lane, key] }, value) }
-  #unseal(lane: LaneId, row: Row): Uint8Array { return this.#own.serializer.open('msg', { parts: [lane, row.key] }, row.value) }
 
   async #tokenRevision(id: TokenId): Promise<number | 'absent'> {
     const known = this.#tokens.get(id)
     if (known !== undefined) return known
-    const row = await this.#tokenRow(id)
+    const row = await this.#rows.token(id)
     const revision = row?.revision ?? 'absent'
     this.#tokens.set(id, revision)
     return revision
-  }
-  async #tokenRow(id: TokenId): Promise<Row | undefined> {
-    for await (const row of this.#own.store.scan(tokenKey(id))) if (row.key === tokenKey(id)) return row
-    return undefined
   }
   async #restoreTokens(ids: ReadonlySet<TokenId>, quarantined: { key: string; error: unknown }[]): Promise<{ readonly count: number; readonly refused: ReadonlySet<TokenId> }> {
     const refused = new Set<TokenId>()
     let count = 0
     for (const id of ids) {
-      const row = await this.#tokenRow(id)
+      const row = await this.#rows.token(id)
       if (row === undefined) continue
       try {
         const restored = await this.#own.security.deserialize(row.value)
@@ -1060,23 +737,12 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (shell.use === undefined && !this.#abort.signal.aborted) shell.use = this.#own.security.use(shell.facts.tokenId, shell.facts.lane)
   }
   #rename(shell: Shell<Tx>): void {
-    if (shell.lane !== undefined) this.#name(shell, shell.lane.sequences)
-  }
-  #name(shell: Shell<Tx>, names: readonly SequenceId[]): void {
-    if (names.length === shell.names.length && names.every((name, index) => name === shell.names[index])) return
-    for (const name of shell.names) {
-      const shells = this.#names.get(name)
-      shells?.delete(shell)
-      if (shells?.size === 0) this.#names.delete(name)
-    }
-    for (const name of names) this.#names.set(name, (this.#names.get(name) ?? new Set()).add(shell))
-    shell.names = names
+    if (shell.lane !== undefined) this.#scope.rename(shell, shell.lane.sequences)
   }
   #forget(shell: Shell<Tx>): void {
-    this.#name(shell, [])
+    this.#scope.leave(shell)
     this.#shells.delete(shell.facts.lane)
     this.#ready.delete(shell)
-    this.#creations.delete(storeKey(shell.facts.tokenId, shell.facts.createMessageId))
     shell.use?.[Symbol.dispose]()
     shell.use = undefined
   }
@@ -1119,16 +785,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     return { number, key, acknowledged }
   }
-  #isFull(shell: Shell<Tx>, size: number): boolean {
-    let pending = shell.lane?.source.pendingCount ?? 0
-    let bytes = shell.lane?.source.pendingBytes ?? 0
-    for (const { event } of shell.queue) {
-      if (event.kind !== 'submit') continue
-      pending++
-      bytes += event.content.body.length
-    }
-    return pending >= shell.maxPending || (pending > 0 && bytes + size > shell.maxPendingBytes)
-  }
   /** The machines, restored when a failed commit has dropped them. */
   async #present(shell: Shell<Tx>): Promise<Lane> {
     for (;;) {
@@ -1150,38 +806,4 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 }
 
 const closedError = (): UsageError => new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
-const tokenKey = (id: TokenId): string => storeKey('token', id)
-/** The lane that a head's key names: `storeKey('lane', id)`, taken apart again. */
-function laneOfKey(key: string): LaneId {
-  const rest = key.slice(storeKey('lane').length)
-  return rest.slice(rest.indexOf(':') + 1, -1) as LaneId
-}
-const aboutOf = (outbound: Outbound): About => ({ kind: outbound.body.kind, number: outbound.sequence?.number })
 const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))
-const principalKey = (principal: Principal): string => principal.kind === 'certificate' ? storeKey('certificate', principal.thumbprint) : storeKey('user', principal.name)
-/** What makes two messages the same for a key: everything but the MessageID, which each attempt may make anew. */
-const digestOf = (content: Content, shape: string): string => digest('sha256', JSON.stringify([shape, content.action, content.body, content.headers])).toString('base64')
-const contentDigest = (body: ReceivedBody): string => body.kind === 'application' ? digestOf(body.content, '') : ''
-const lostError = (facts: LaneFacts, number: number): DeliveryFailed => new DeliveryFailed('ERR_RM_DELIVERY', `the sequence ended before message ${number} was acknowledged`, { tokenId: facts.tokenId, numbers: [number] })
-function errorOf(facts: LaneFacts, row: SentRow): Error | undefined {
-  if (row.settled === 'lost') return lostError(facts, row.number)
-  if (row.settled === 'reply-lost') return new ReplyLost('ERR_RM_REPLY_LOST', `the peer holds request ${row.number} but gave no reply`, { tokenId: facts.tokenId, numbers: [row.number] })
-  const reply: StoredReply | undefined = row.reply
-  return reply !== undefined && 'fault' in reply ? new SoapFault(reply.fault, { tokenId: facts.tokenId, numbers: [row.number] }) : undefined
-}
-/** As it stands in the store: what is not committed has not happened. */
-function statusOf(facts: LaneFacts, headText: string, lane: Lane | undefined): LaneStatus {
-  const isInitiator = facts.role === 'initiator'
-  const head = headText === '' ? undefined : JSON.parse(headText) as LaneHead
-  const requests = isInitiator ? head?.source.sequence : head?.destination.sequence
-  const replies = isInitiator ? head?.destination.sequence : head?.source.sequence
-  return {
-    lane: facts.lane, role: facts.role, tokenId: facts.tokenId, rm: facts.rm,
-    ...(facts.name === undefined ? {} : { name: facts.name }), ...(facts.url === undefined ? {} : { url: facts.url }), ...(facts.soap === undefined ? {} : { soap: facts.soap }),
-    ...(facts.addressing === undefined ? {} : { addressing: facts.addressing }), ...(facts.principal === undefined ? {} : { principal: facts.principal }),
-    state: isInitiator ? head?.source.state ?? 'creating' : head?.destination.state ?? 'none',
-    ...(requests === undefined ? {} : { sequence: requests }), ...(replies === undefined ? {} : { offered: replies }),
-    last: head?.source.last ?? 0, acknowledged: head?.source.acknowledged ?? [], accepted: head?.destination.accepted ?? [], consumed: head?.destination.consumed ?? 0,
-    pending: (isInitiator ? lane?.source.pendingCount : lane?.destination.waiting) ?? 0,
-  }
-}

@@ -1,0 +1,75 @@
+/**
+ * The rows of lanes in the store, sealed each to its place: heads, what was sent, what was received and not consumed, and the tokens
+ * that they are bound to, which the security side has sealed itself.
+ *
+ * @module
+ */
+import { DeliveryFailed, ReplyLost, SoapFault } from '../errors.ts'
+import type { TokenId } from '../sct/token.ts'
+import type { SctSerializer } from '../serializer/serializer.ts'
+import { type Row, type Store, storeKey, type Write } from '../store/store.ts'
+import { Destination, type ReceivedRow } from './destination.ts'
+import type { LaneFacts, LaneHead } from './lane.ts'
+import { type SentRow, Source } from './source.ts'
+import { decodeRow, headKey, type LaneId, sentKey } from './turn.ts'
+
+export const tokenKey = (id: TokenId): string => storeKey('token', id)
+
+/** All that is kept of one lane. */
+export interface KeptLane { readonly head: LaneHead; readonly revision: number; readonly sent: readonly SentRow[]; readonly received: readonly ReceivedRow[] }
+
+export class LaneRows {
+  readonly #store: Pick<Store, 'scan'>
+  readonly #serializer: SctSerializer
+  constructor(store: Pick<Store, 'scan'>, serializer: SctSerializer) {
+    this.#store = store
+    this.#serializer = serializer
+  }
+
+  /** Every head, still sealed: each is opened by itself, so that a broken one stands alone. */
+  heads(): AsyncIterable<Row> { return this.#store.scan(storeKey('lane')) }
+  /** @throws {SealBroken | UnknownVersion | KeyMissing} */
+  openHead(row: Row): LaneHead {
+    // The key is `storeKey('lane', id)`, taken apart again.
+    const rest = row.key.slice(storeKey('lane').length)
+    const lane = rest.slice(rest.indexOf(':') + 1, -1)
+    return decodeRow<LaneHead>(this.#serializer.open('lane', { parts: [lane, row.key] }, row.value))
+  }
+  async lane(id: LaneId): Promise<KeptLane | undefined> {
+    const row = await this.#row(headKey(id))
+    if (row === undefined) return undefined
+    const head = this.openHead(row)
+    const received: ReceivedRow[] = []
+    for await (const each of this.#store.scan(storeKey('msg', id, 'received'))) received.push(Destination.readRow(this.#open(id, each)))
+    return { head, revision: row.revision, sent: await this.sent(id), received }
+  }
+  async sent(id: LaneId): Promise<readonly SentRow[]> {
+    const rows: SentRow[] = []
+    for await (const row of this.#store.scan(storeKey('msg', id, 'sent'))) rows.push(Source.readRow(this.#open(id, row)))
+    return rows
+  }
+  async sentRow(id: LaneId, number: number): Promise<SentRow | undefined> {
+    const row = await this.#row(sentKey(id, number))
+    return row === undefined ? undefined : Source.readRow(this.#open(id, row))
+  }
+  token(id: TokenId): Promise<Row | undefined> { return this.#row(tokenKey(id)) }
+  seal(id: LaneId, write: Write): Write {
+    if ('delete' in write) return write
+    return { put: write.put, value: this.#serializer.seal(write.put === headKey(id) ? 'lane' : 'msg', { parts: [id, write.put] }, write.value) }
+  }
+
+  async #row(key: string): Promise<Row | undefined> {
+    for await (const row of this.#store.scan(key)) if (row.key === key) return row
+    return undefined
+  }
+  #open(id: LaneId, row: Row): Uint8Array { return this.#serializer.open('msg', { parts: [id, row.key] }, row.value) }
+}
+
+export const lostError = (facts: LaneFacts, number: number): DeliveryFailed => new DeliveryFailed('ERR_RM_DELIVERY', `the sequence ended before message ${number} was acknowledged`, { tokenId: facts.tokenId, numbers: [number] })
+/** How a message ended that brought its caller nothing but an error. */
+export function errorOf(facts: LaneFacts, row: SentRow): Error | undefined {
+  if (row.settled === 'lost') return lostError(facts, row.number)
+  if (row.settled === 'reply-lost') return new ReplyLost('ERR_RM_REPLY_LOST', `the peer holds request ${row.number} but gave no reply`, { tokenId: facts.tokenId, numbers: [row.number] })
+  const { reply } = row
+  return reply !== undefined && 'fault' in reply ? new SoapFault(reply.fault, { tokenId: facts.tokenId, numbers: [row.number] }) : undefined
+}

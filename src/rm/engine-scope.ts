@@ -1,0 +1,199 @@
+/**
+ * Which lane a received element is about, under which token (D9): each element that names a sequence is judged on its own. A name means
+ * something only together with the token of its sequence; under any other it is a sequence that never was. And what becomes of a CreateSequence.
+ *
+ * @module
+ */
+import { digest } from '../crypto/hash.ts'
+import { FAULTS, type FaultRow } from '../errors.ts'
+import type { Principal } from '../sct/token.ts'
+import { storeKey } from '../store/store.ts'
+import type { Exchange } from './engine-exchange.ts'
+import { type EngineOptions, NO_LANE, type Via } from './engine-words.ts'
+import type { Lane, LaneEvent, LaneFacts } from './lane.ts'
+import type { About } from './source.ts'
+import type { Content, LaneId, Outbound, Received, ReceivedBody, SequenceId } from './turn.ts'
+
+/** What is to be known of a lane in order to judge. */
+export interface Scoped { readonly facts: LaneFacts; readonly lane: Lane | undefined; readonly isOver: boolean; names: readonly SequenceId[] }
+export interface ScopeHost<S> {
+  lane(id: LaneId): S | undefined
+  lanes(): Iterable<S>
+  /** A lane for a CreateSequence that is accepted. */
+  make(facts: LaneFacts): S
+  mint(): string
+}
+type Rules = Pick<EngineOptions, 'acceptOffers' | 'bindUnscopedToSigner' | 'address' | 'limits' | 'clock'> & { shapeOf?(received: Received): 'one-way' | 'request' | undefined; observe?: EngineOptions['observe'] }
+
+export class Scope<S extends Scoped> {
+  readonly #own: Rules
+  readonly #host: ScopeHost<S>
+  /** A name may occur under several tokens. */
+  readonly #names = new Map<SequenceId, Set<S>>()
+  /** Responder: CreateSequence by token and MessageID. */
+  readonly #creations = new Map<string, S>()
+  constructor(options: Rules, host: ScopeHost<S>) {
+    this.#own = options
+    this.#host = host
+  }
+
+  /** The lane's names are taken from here on, not only once its commit is through. */
+  enter(shell: S): void {
+    const { facts } = shell
+    if (facts.role === 'responder') this.#creations.set(storeKey(facts.tokenId, facts.createMessageId), shell)
+    this.rename(shell, [facts.sequence, facts.role === 'responder' ? facts.offered : undefined].filter((name) => name !== undefined))
+  }
+  leave(shell: S): void {
+    this.rename(shell, [])
+    this.#creations.delete(storeKey(shell.facts.tokenId, shell.facts.createMessageId))
+  }
+  rename(shell: S, names: readonly SequenceId[]): void {
+    if (names.length === shell.names.length && names.every((name, index) => name === shell.names[index])) return
+    for (const name of shell.names) {
+      const shells = this.#names.get(name)
+      shells?.delete(shell)
+      if (shells?.size === 0) this.#names.delete(name)
+    }
+    for (const name of names) this.#names.set(name, (this.#names.get(name) ?? new Set()).add(shell))
+    shell.names = names
+  }
+
+  /** Each element that names a sequence is judged on its own: under its sequence's token it is worked on, else it is unknown. */
+  sort(received: Received, via: Via, exchange: Exchange | undefined, add: (shell: S, event: LaneEvent) => void): void {
+    const carrier = { exchange: exchange?.id, messageId: received.messageId, about: via.kind === 'answer' ? aboutOf(via.to) : undefined }
+    const { body } = received
+    const alone = received.sequence === undefined && (body.kind === 'empty' || body.kind === 'close-sequence-response')
+    for (const acknowledgement of received.acknowledgements) {
+      const shell = this.#named(acknowledgement.sequence, received, exchange)
+      if (shell !== undefined) add(shell, { kind: 'acknowledgement', acknowledgement, alone, ...carrier })
+    }
+    for (const sequence of received.ackRequested) {
+      // A numbered message is acknowledged by itself.
+      if (sequence === received.sequence?.id) continue
+      const shell = this.#named(sequence, received, exchange)
+      if (shell !== undefined) add(shell, { kind: 'ack-requested', sequence, ...carrier })
+    }
+    if (body.kind === 'create-sequence') return this.#create(received, body, exchange, add)
+    const shell = this.#laneOf(received, via, exchange)
+    if (shell !== undefined) add(shell, { kind: 'received', received, shape: this.#shapeOf(received), digest: contentDigest(body), ...carrier })
+  }
+  /** The lane that the Body or the Sequence header is about. */
+  #laneOf(received: Received, via: Via, exchange: Exchange | undefined): S | undefined {
+    const { body, sequence } = received
+    switch (body.kind) {
+      case 'close-sequence': case 'terminate-sequence': case 'close-sequence-response': case 'terminate-sequence-response': return this.#named(body.sequence, received, exchange)
+      case 'create-sequence-response': return this.#answered(received, via)
+      case 'create-sequence': return undefined
+      default:
+    }
+    if (sequence !== undefined) return this.#named(sequence.id, received, exchange)
+    if (body.kind === 'fault' && body.fault.sequence !== undefined) {
+      const shell = this.#lookup(body.fault.sequence, received)
+      if (shell !== undefined) return shell
+    }
+    if (via.kind === 'answer') return this.#answered(received, via)
+    // WS-RM 1.1 §4.8: this endpoint takes numbered messages only.
+    if (body.kind === 'application') this.#complain(FAULTS.wsrmRequired, received, exchange)
+    return undefined
+  }
+  /** The lane whose message this answers, when it is under that lane's token. */
+  #answered(received: Received, via: Via): S | undefined {
+    const shell = via.kind === 'answer' ? this.#host.lane(via.lane) : undefined
+    if (shell === undefined) return undefined
+    if (!this.#isUnder(shell, received)) {
+      this.#report(shell, received)
+      return undefined
+    }
+    if (received.body.kind !== 'create-sequence-response') return shell
+    // Only what answers our CreateSequence, and never the name of a sequence that is there already.
+    const answers = received.relatesTo === undefined || received.relatesTo === shell.facts.createMessageId
+    return answers && !this.#isTaken(received.body.sequence, shell) ? shell : undefined
+  }
+  #named(sequence: SequenceId, received: Received, exchange: Exchange | undefined): S | undefined {
+    const shell = this.#lookup(sequence, received)
+    if (shell === undefined) this.#unknown(sequence, received, exchange)
+    return shell
+  }
+  /** D9: a sequence is known only under the token that it is bound to, and in the versions that it began with. */
+  #lookup(sequence: SequenceId, received: Received): S | undefined {
+    const shells = this.#names.get(sequence)
+    if (shells === undefined) return undefined
+    for (const shell of shells) if (this.#isUnder(shell, received)) return shell
+    for (const shell of shells) this.#report(shell, received)
+    return undefined
+  }
+  #isUnder({ facts }: S, received: Received): boolean {
+    return facts.tokenId === received.tokenId && (received.rm === undefined || received.rm === facts.rm) && (facts.soap === undefined || facts.soap === received.soap)
+  }
+  #report(shell: S, received: Received): void {
+    const code = shell.facts.tokenId === received.tokenId ? 'ERR_RM_VERSION_CHANGED' : 'ERR_RM_SCOPE'
+    this.#own.observe?.({ kind: 'security', code, detail: `${received.body.kind} names a sequence of another ${code === 'ERR_RM_SCOPE' ? 'token' : 'version'}`, lane: shell.facts.lane })
+  }
+  #isTaken(name: SequenceId, by: S): boolean {
+    for (const shell of this.#names.get(name) ?? []) if (shell !== by && shell.facts.tokenId === by.facts.tokenId) return true
+    return false
+  }
+  #unknown(sequence: SequenceId, received: Received, exchange: Exchange | undefined): void {
+    this.#complain(FAULTS.unknownSequence, received, exchange, sequence)
+  }
+  #complain(fault: FaultRow, received: Received, exchange: Exchange | undefined, sequence?: SequenceId): void {
+    exchange?.offer({
+      lane: NO_LANE, tokenId: received.tokenId, to: { kind: 'exchange', exchange: exchange.id }, body: { kind: 'fault', fault, ...(sequence === undefined ? {} : { sequence }) },
+      ...(received.messageId === undefined ? {} : { relatesTo: received.messageId }), acknowledgements: [], ackRequested: [],
+    })
+  }
+  #shapeOf(received: Received): 'one-way' | 'request' {
+    const { kind } = received.replyTo
+    return this.#own.shapeOf?.(received) ?? (kind === 'none' || kind === 'absent' ? 'one-way' : 'request')
+  }
+
+  #create(received: Received, body: ReceivedBody & { kind: 'create-sequence' }, exchange: Exchange | undefined, add: (shell: S, event: LaneEvent) => void): void {
+    const known = this.#creation(received, body)
+    const carrier = { exchange: exchange?.id, messageId: received.messageId }
+    if (known !== undefined) return add(known, { kind: 'made', ...carrier })
+    const refusal = this.#refusal(received, body)
+    if (refusal !== undefined || received.messageId === undefined || received.rm === undefined || exchange === undefined) {
+      this.#own.observe?.({ kind: 'security', code: 'ERR_RM_CREATE_REFUSED', detail: `CreateSequence refused (scope ${body.scope})` })
+      return this.#complain(refusal ?? FAULTS.createSequenceRefused, received, exchange)
+    }
+    const { offer } = body
+    const acceptsOffer = offer !== undefined && this.#own.acceptOffers !== false
+    const shell = this.#host.make({
+      lane: this.#host.mint() as LaneId, role: 'responder', tokenId: received.tokenId, rm: received.rm, createdAt: this.#own.clock.now(), createMessageId: received.messageId, expiresMs: body.expiresMs,
+      principal: received.principal, soap: received.soap, addressing: received.addressing, sequence: this.#host.mint(), offered: offer?.sequence, offeredExpiresMs: offer?.expiresMs,
+      acksTo: acceptsOffer ? this.#own.address ?? received.to ?? '' : undefined,
+    })
+    add(shell, { kind: 'made', ...carrier })
+  }
+  /** The lane that this very CreateSequence made before: by its MessageID, or, as .NET repeats it, by its Offer. */
+  #creation(received: Received, body: ReceivedBody & { kind: 'create-sequence' }): S | undefined {
+    const byMessage = received.messageId === undefined ? undefined : this.#creations.get(storeKey(received.tokenId, received.messageId))
+    if (byMessage !== undefined || body.offer === undefined) return byMessage
+    for (const shell of this.#names.get(body.offer.sequence) ?? []) {
+      const isUnused = shell.lane === undefined || (shell.lane.destination.state === 'open' && shell.lane.destination.accepted.length === 0)
+      if (shell.facts.role === 'responder' && shell.facts.offered === body.offer.sequence && isUnused && this.#isUnder(shell, received)) return shell
+    }
+    return undefined
+  }
+  #refusal(received: Received, body: ReceivedBody & { kind: 'create-sequence' }): FaultRow | undefined {
+    // WS-RM 1.1 §5.1: the reference names the token under which all of it stands; this message must stand under it too.
+    const isScoped = body.scope === 'bound' || (body.scope === 'absent' && !body.usesSequenceStr && this.#own.bindUnscopedToSigner === true)
+    if (!isScoped || body.acksTo.kind !== 'anonymous') return FAULTS.createSequenceRefused
+    const { offer } = body
+    if (offer !== undefined) {
+      const isReachable = offer.endpoint === undefined || offer.endpoint.kind === 'anonymous'
+      const isUsable = offer.sequence !== '' && offer.sequence.length <= this.#own.limits.identifierLength
+      if (!isReachable || !isUsable || this.#lookup(offer.sequence, received) !== undefined) return FAULTS.createSequenceRefused
+    }
+    const live = [...this.#host.lanes()].filter((shell) => shell.facts.role === 'responder' && !shell.isOver)
+    const name = principalKey(received.principal)
+    const isBusy = live.length >= this.#own.limits.sequences || live.filter((shell) => shell.facts.principal !== undefined && principalKey(shell.facts.principal) === name).length >= this.#own.limits.sequencesPerPrincipal
+    return isBusy ? FAULTS.createSequenceRefusedBusy : undefined
+  }
+}
+
+export const aboutOf = (outbound: Outbound): About => ({ kind: outbound.body.kind, number: outbound.sequence?.number })
+const principalKey = (principal: Principal): string => principal.kind === 'certificate' ? storeKey('certificate', principal.thumbprint) : storeKey('user', principal.name)
+/** What makes two messages the same for a key: everything but the MessageID, which each attempt may make anew. */
+export const digestOf = (content: Content, shape: string): string => digest('sha256', JSON.stringify([shape, content.action, content.body, content.headers])).toString('base64')
+const contentDigest = (body: ReceivedBody): string => body.kind === 'application' ? digestOf(body.content, '') : ''
