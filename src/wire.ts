@@ -49,8 +49,11 @@ export interface EncodeOptions {
 
 /** Bodies of the protocol's own messages: encrypted where the profile says so (D23). */
 const isApplication = (body: OutboundBody): boolean => body.kind === 'application'
-/** WS-Addressing 1.0 §3.4: what wants an answer says where to; ours come on the back-channel. */
-const WANTS_REPLY: ReadonlySet<OutboundBody['kind']> = new Set(['create-sequence', 'close-sequence', 'terminate-sequence'])
+/** WS-Addressing 1.0 §3.4: what wants an answer says where to; ours come on the back-channel. RM 1.0 §3.4: TerminateSequence wants none. */
+function wantsReply(body: OutboundBody, rm: RmVersion): boolean {
+  if (body.kind === 'application') return body.shape === 'request'
+  return body.kind === 'create-sequence' || body.kind === 'close-sequence' || (body.kind === 'terminate-sequence' && rm.hasTerminateResponse)
+}
 
 /** One message of a sequence, protected by its token with the keys of now (D4: secure late). */
 export function encode(outbound: Outbound, token: SecurityContextToken, options: EncodeOptions): Written {
@@ -60,13 +63,12 @@ export function encode(outbound: Outbound, token: SecurityContextToken, options:
   const fault = body.kind === 'application' && body.content.isFault === true ? readElement(body.content.body, limits) : undefined
   const applicationHeaders = body.kind === 'application' ? body.content.headers.map((header) => readElement(header, limits)) : []
   const parts = writeReliable(outbound, { ...versions, scope: { identifier: token.id, str: profile.str }, applicationHeaders })
-  const wantsReply = WANTS_REPLY.has(body.kind) || (body.kind === 'application' && body.shape === 'request')
   const addressing = writeAddressing({
     action: parts.action,
     ...(outbound.to.kind === 'endpoint' && { to: outbound.to.url }),
     ...(outbound.messageId !== undefined && { messageId: outbound.messageId }),
     ...(outbound.relatesTo !== undefined && { relatesTo: outbound.relatesTo }),
-    ...(wantsReply && { replyTo: 'anonymous' as const }),
+    ...(wantsReply(body, versions.rm) && { replyTo: 'anonymous' as const }),
   }, versions.addressing, versions.soap)
   const message = {
     soap: versions.soap, headers: [...addressing, ...parts.headers], body: fault === undefined ? parts.body : [fault],
