@@ -3,13 +3,14 @@ import { spawn } from 'node:child_process'
 import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { secretKey } from '../../src/crypto/hash.ts'
 import { deriveKey } from '../../src/crypto/derive.ts'
 import { DEFAULT_LIMITS } from '../../src/options.ts'
 import { readDocument } from '../../src/xml/reader.ts'
 import type { Element } from '../../src/xml/tree.ts'
+import { launchBrowser } from './browser.ts'
 import { type Needle, find, scan } from './secrets.ts'
 
 const main = fileURLToPath(new URL('../../demo/main.ts', import.meta.url))
@@ -47,6 +48,22 @@ describe('npm run demo', () => {
     expect(messages.length).toBeGreaterThan(30)
     expect(messages.filter((message) => message.dropped === true).length).toBeGreaterThanOrEqual(2)
     for (const { file } of messages) if (file !== null) expect(readdirSync(recording)).toContain(file)
+  })
+  test('draws a page with every message, without an error on the console', async ({ skip }) => {
+    const browser = await launchBrowser()
+    if (browser === undefined) return skip()
+    try {
+      const page = await browser.newPage({ viewport: { width: 400, height: 900 } })
+      const errors: string[] = []
+      page.on('console', (message) => errors.push(message.text()))
+      page.on('pageerror', (error) => errors.push(error.message))
+      await page.goto(pathToFileURL(join(directory, 'page.html')).href)
+      expect(await page.locator('li.message').count()).toBe(conversation().messages.length)
+      expect(await page.locator('li.message.lost').count()).toBe(conversation().messages.filter((message) => message.dropped === true).length)
+      expect(errors).toEqual([])
+    } finally {
+      await browser.close()
+    }
   })
 })
 

@@ -1,10 +1,10 @@
 /** The demo's page in a real browser: no error on the console, every message there, readable without scrolling sideways. */
-import { existsSync } from 'node:fs'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { drawPage } from '../../demo/page.ts'
 import type { Shape } from '../../demo/shape.ts'
 import type { Line } from '../../demo/story.ts'
+import { launchBrowser } from './browser.ts'
 
 const shape = (kind: string, more: Partial<Shape> = {}): Shape => ({
   kind, token: 'urn:uuid:6d1ba7c1-6f0a-4d0e-9a1c-6a8f0d3c2b11', acknowledges: [], signed: ['Timestamp', 'To', 'Action', 'MessageID', 'ReplyTo', 'Sequence', 'AckRequested', 'Body'], encrypted: ['Body'], bytes: 5_123, ...more,
@@ -19,23 +19,13 @@ const lines: readonly Line[] = [
   { kind: 'message', n: 4, atMs: 90, to: 'client', lost: false, status: 202, shape: undefined },
 ]
 
-let browser: Browser
-beforeAll(async () => {
-  const { chromium } = await import('playwright-core')
-  const packaged = (await import('@sparticuz/chromium')).default
-  // Debian's browser where it is installed, else the one that comes as a package.
-  const installed = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find(existsSync)
-  browser = await chromium.launch({
-    executablePath: installed ?? await packaged.executablePath(),
-    // One process for everything, as the package asks for, ends with its first page.
-    args: installed === undefined ? packaged.args.filter((arg) => arg !== '--single-process') : ['--no-sandbox'],
-    headless: true,
-  })
-}, 60_000)
+let browser: Browser | undefined
+beforeAll(async () => { browser = await launchBrowser() }, 60_000)
 afterAll(() => browser?.close())
 
 describe('the page of the demo', () => {
-  test.each([[1280, 'light'], [400, 'light'], [1280, 'dark'], [400, 'dark']] as const)('at %i pixels, %s: every message, no error, no sideways scrolling', async (width, colorScheme) => {
+  test.for([[1280, 'light'], [400, 'light'], [1280, 'dark'], [400, 'dark']] as const)('at %i pixels, %s: every message, no error, no sideways scrolling', async ([width, colorScheme], { skip }) => {
+    if (browser === undefined) return skip()
     const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme })
     const errors: string[] = []
     page.on('console', (message) => { if (message.type() === 'error' || message.type() === 'warning') errors.push(message.text()) })
