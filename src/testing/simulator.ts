@@ -25,7 +25,16 @@ export interface Plant {
   serializer?(serializer: SctSerializer): SctSerializer
   receive?(received: Received, engine: SequenceEngine<Effects>): Received
 }
-export interface SimulationOptions { readonly seed: number; readonly plant?: Plant; /** Prints every step. */ readonly trace?: (line: string) => void }
+export interface SimulationOptions {
+  readonly seed: number
+  readonly plant?: Plant
+  /** Nothing else goes wrong: one conversation of three messages, in which the processes die at these commits. */
+  readonly crashes?: readonly CrashPoint[]
+  /** Hears of every step. */
+  readonly trace?: (line: string) => void
+}
+/** The side, the how-manieth commit that it tries, and whether that is lost or written and not heard of. */
+export interface CrashPoint { readonly side: 'initiator' | 'responder'; readonly commit: number; readonly when: 'before' | 'after' }
 export interface SimulationReport {
   readonly seed: number
   /** Empty when everything that was promised held. */
@@ -197,7 +206,13 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
 
 /** One process: dead after a crash; its successor finds the disk. */
 interface Process { readonly engine: SequenceEngine<Effects>; isAlive: boolean; readonly seen: Set<string> }
-interface Job { readonly key: string; readonly shape: 'one-way' | 'request'; readonly body: string; replied: boolean }
+interface Job { readonly key: string; readonly shape: 'one-way' | 'request'; readonly body: string; number: number; replied: boolean }
+/** One conversation: what shall be said in it, and whether it is over. */
+interface Work { readonly name: string; readonly jobs: readonly Job[]; isClosed: boolean }
+
+const workOf = (index: number, shapes: readonly ('request' | 'one-way')[]): Work => ({
+  name: `work ${index}`, isClosed: false, jobs: shapes.map((shape, at) => ({ key: `k${at + 1}`, shape, body: `<m>${index}.${at + 1}</m>`, number: 0, replied: shape === 'one-way' })),
+})
 
 class World {
   readonly #chance: Chance
@@ -210,16 +225,18 @@ class World {
   #initiator: Process | undefined
   #responder: Process | undefined
   readonly #rm: '1.0' | '1.1'
-  readonly #jobs: Job[]
+  readonly #works: readonly Work[]
+  readonly #jobs: readonly Job[]
+  readonly #crashes: readonly CrashPoint[] | undefined
+  readonly #commits = { initiator: 0, responder: 0 }
   readonly #offer: boolean
   readonly #acceptOffers: boolean
   readonly #offerOnRepeat: 'same' | 'new'
   readonly #exchanges = new Map<ExchangeId, (answer: Outbound | 'accepted' | 'broken') => void>()
-  #isClosed = false
   #counts = { steps: 0, commits: 0, crashes: 0, lost: 0, attacks: 0, exchange: 0, signature: 0 }
   readonly #startedAt: number
 
-  constructor({ seed, plant, trace }: SimulationOptions) {
+  constructor({ seed, plant, crashes, trace }: SimulationOptions) {
     this.#seed = seed
     this.#chance = new Chance(seed)
     this.#plant = plant ?? {}
@@ -234,8 +251,18 @@ class World {
     this.#offer = chance.hit(0.85)
     this.#acceptOffers = chance.hit(0.9)
     this.#offerOnRepeat = chance.hit(0.2) ? 'new' : 'same'
-    this.#jobs = Array.from({ length: chance.below(9) }, (_, index) => ({ key: `k${index + 1}`, shape: this.#offer && chance.hit(0.6) ? 'request' : 'one-way', body: `<m>${index + 1}</m>`, replied: false }))
-    for (const job of this.#jobs) if (job.shape === 'one-way') job.replied = true
+    this.#crashes = crashes
+    if (crashes !== undefined) {
+      this.#weather = { loss: 0, double: 0, delayMs: 20, crash: 0, storeFails: 0, attack: 0, until: this.#time.now + 60_000 }
+      this.#rm = '1.1'
+      this.#offer = true
+      this.#acceptOffers = true
+      this.#works = [workOf(1, ['request', 'one-way', 'request'])]
+    } else {
+      const shapes = (): ('request' | 'one-way')[] => Array.from({ length: chance.below(9) }, () => this.#offer && chance.hit(0.6) ? 'request' : 'one-way')
+      this.#works = Array.from({ length: chance.hit(0.25) ? 2 : 1 }, (_, index) => workOf(index + 1, shapes()))
+    }
+    this.#jobs = this.#works.flatMap((work) => work.jobs)
   }
   readonly #seed: number
 
@@ -254,6 +281,7 @@ class World {
         break
       }
       if (this.#isRough && this.#chance.hit(this.#weather.attack)) this.#attackResponder()
+      if (this.#isRough && this.#crashes === undefined && this.#chance.hit(0.01)) this.#renew()
       this.#time.step()
       await drain()
     }
@@ -266,20 +294,34 @@ class World {
 
   get #isRough(): boolean { return this.#time.now < this.#weather.until }
   #isFinished(): boolean {
-    return this.#isClosed && this.#initiator?.isAlive === true && this.#responder?.isAlive === true && this.#jobs.every((job) => job.replied)
+    return this.#works.every((work) => work.isClosed) && this.#initiator?.isAlive === true && this.#responder?.isAlive === true && this.#jobs.every((job) => job.replied)
       && [...this.#initiator.engine.sequences(), ...this.#responder.engine.sequences()].every((lane) => lane.state === 'ended') && this.#disks.responder.effects.length >= this.#jobs.length
   }
   #unfinished(): string {
     const lanes = [...this.#initiator?.engine.sequences() ?? [], ...this.#responder?.engine.sequences() ?? []].map((lane) => `${lane.role} ${lane.state} pending ${lane.pending}`)
-    return `${lanes.join('; ')}; delivered ${this.#disks.responder.effects.length} of ${this.#jobs.length}; replied ${this.#jobs.filter((job) => job.replied).length}; closed ${this.#isClosed}`
+    return `${lanes.join('; ')}; delivered ${this.#disks.responder.effects.length} of ${this.#jobs.length}; replied ${this.#jobs.filter((job) => job.replied).length}; closed ${this.#works.filter((work) => work.isClosed).length}`
   }
   /** Delivered exactly once and in order; nothing else was delivered. */
   #check(): void {
     const delivered = this.#disks.responder.effects
-    const sent = this.#jobs.map((job) => job.body)
-    const wrong = delivered.findIndex((body, index) => body !== sent[index])
-    if (wrong >= 0) this.#violations.push(`delivered ${delivered.join(' ')}, sent ${sent.join(' ')}`)
-    else if (delivered.length !== sent.length && this.#violations.length === 0) this.#violations.push(`delivered ${delivered.length} of ${sent.length}`)
+    const known = new Set(this.#jobs.map((job) => job.body))
+    const foreign = delivered.filter((body) => !known.has(body))
+    if (foreign.length > 0) this.#violations.push(`delivered ${foreign.join(' ')}, which nobody sent`)
+    for (const { jobs } of this.#works) {
+      const own = new Set(jobs.map((job) => job.body))
+      const there = delivered.filter((body) => own.has(body))
+      // In the order of their numbers, as far as they were given.
+      const sent = jobs.filter((job) => job.number > 0).sort((a, b) => a.number - b.number).map((job) => job.body)
+      const isWrong = there.some((body, index) => body !== sent[index])
+      if (isWrong || (there.length !== sent.length && this.#violations.length === 0)) this.#violations.push(`delivered ${there.join(' ')}, sent ${sent.join(' ')}`)
+    }
+  }
+  /** The security side writes its row anew at a renewal: the lanes that stand on it must notice and go on. */
+  #renew(): void {
+    for (const disk of Object.values(this.#disks)) {
+      const row = disk.rows.get(storeKey('token', TOKEN_A))
+      if (row !== undefined) disk.rows.set(storeKey('token', TOKEN_A), { value: row.value, revision: row.revision + 1 })
+    }
   }
   /** A day later nothing is left of what ended, but the tokens. */
   async #forgetting(): Promise<void> {
@@ -330,14 +372,16 @@ class World {
     const disk = this.#disks[side]
     const commit = (lanes: readonly LaneCommit<Effects>[]): Promise<readonly CommitResult[]> => new Promise((resolve) => {
       this.#counts.commits++
+      const commit = ++this.#commits[side]
+      const point = this.#crashes?.find((each) => each.side === side && each.commit === commit)
       this.#time.after(this.#chance.below(20), () => {
         if (!process.isAlive) return
         const { crash, storeFails } = this.#isRough ? this.#weather : CALM
         const fate = this.#chance.next()
-        if (fate < crash / 2) return this.#crash(side, 'before a commit')
+        if (fate < crash / 2 || point?.when === 'before') return this.#crash(side, 'before a commit')
         if (fate >= 1 - storeFails) return resolve(lanes.map(() => ({ failed: new Error('the disk said no') })))
         const results = lanes.map((lane) => disk.apply(lane))
-        if (fate < crash) return this.#crash(side, 'after a commit')
+        if (fate < crash || point?.when === 'after') return this.#crash(side, 'after a commit')
         resolve(results)
       })
     })
@@ -403,23 +447,35 @@ class World {
   /** The client's program: it begins again after each crash, with the same name and keys. */
   async #use({ engine }: Process): Promise<void> {
     await engine.restore()
-    const ended = engine.sequences()[0]
-    const lane = engine.find('work') ?? ended?.lane ?? await engine.open(TOKEN_A, { url: URL, rm: this.#rm === '1.0' ? RM10 : RM11, offer: this.#offer, name: 'work', offerOnRepeat: this.#offerOnRepeat, maxPending: 5 })
-    for (const job of this.#jobs) {
-      if (await this.#patiently(() => engine.ticket(lane, job.key)) === undefined) {
-        const content: Content = { action: 'urn:do', messageId: `urn:${job.key}`, body: job.body, headers: [] }
-        const submitted = this.#patiently(() => engine.submit(lane, content, job.shape, job.key))
-        // At times the next is not submitted before this one is durable.
-        if (this.#chance.hit(0.5)) await submitted
-        else submitted.catch(() => undefined)
-        if (this.#chance.hit(0.3)) await this.#pause(this.#chance.below(800))
-        await submitted
-      }
-      if (job.shape === 'request' && !job.replied) this.#await(engine, lane, job).catch((error: unknown) => this.#violations.push(`${job.key}: ${String(error)}`))
+    // What is over is over: a day later nobody remembers its name.
+    const open = this.#works.filter((work) => !work.isClosed || work.jobs.some((job) => !job.replied))
+    await Promise.all(open.map((work) => this.#converse(engine, work)))
+  }
+  async #converse(engine: SequenceEngine<Effects>, work: Work): Promise<void> {
+    const lane = engine.find(work.name) ?? engine.sequences().find((each) => each.name === work.name)?.lane ?? await this.#patiently(() => engine.open(TOKEN_A, {
+      url: URL, rm: this.#rm === '1.0' ? RM10 : RM11, offer: this.#offer, name: work.name, offerOnRepeat: this.#offerOnRepeat, maxPending: 5,
+    }))
+    const submits: Promise<void>[] = []
+    for (const job of work.jobs) {
+      const content: Content = { action: 'urn:do', messageId: `urn:${job.key}`, body: job.body, headers: [] }
+      const submitted = this.#submit(engine, lane, job, content)
+      submits.push(submitted)
+      // At times several are under way at once, at times the next waits until this one is durable.
+      if (this.#chance.hit(0.5)) await submitted
+      else submitted.catch(() => undefined)
+      if (this.#chance.hit(0.3)) await this.#pause(this.#chance.below(800))
     }
+    await Promise.all(submits)
     const report = await this.#patiently(() => engine.close(lane))
     if (report.outcome !== 'terminated' || report.lost.length > 0) this.#violations.push(`ended ${report.outcome}, lost ${report.lost.join(' ')}`)
-    this.#isClosed = true
+    work.isClosed = true
+  }
+  async #submit(engine: SequenceEngine<Effects>, lane: LaneId, job: Job, content: Content): Promise<void> {
+    const known = await this.#patiently(() => engine.ticket(lane, job.key))
+    const ticket = known ?? await this.#patiently(() => engine.submit(lane, content, job.shape, job.key))
+    if (job.number > 0 && job.number !== ticket.number) this.#violations.push(`${job.key} had number ${job.number}, now it has ${ticket.number}`)
+    job.number = ticket.number
+    if (job.shape === 'request' && !job.replied) this.#await(engine, lane, job).catch((error: unknown) => this.#violations.push(`${job.key}: ${String(error)}`))
   }
   async #await(engine: SequenceEngine<Effects>, lane: LaneId, job: Job): Promise<void> {
     const reply = await this.#patiently(() => engine.reply(lane, job.key))

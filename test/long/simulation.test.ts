@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { simulate } from '../../src/testing/simulator.ts'
-import { PLANTS } from '../simulation/plants.ts'
+import { PLANTS, points } from '../simulation/plants.ts'
 
 const HISTORIES = 20_000
 /** Far from the seeds of the short run. */
@@ -16,6 +16,18 @@ describe('the long run', () => {
     }
     console.log(JSON.stringify({ histories: HISTORIES, ...sums, virtualHours: Math.round(sums.virtualMs / 3_600_000) }))
   }, 8 * 60_000)
+
+  test('three messages survive any two crashes, each before or after any commit of either side', async () => {
+    const all = points()
+    let crashes = 0
+    for (const first of all) for (const second of all) {
+      if (first === second) continue
+      const report = await simulate({ seed: 1, crashes: [first, second] })
+      expect(report.violations, JSON.stringify([first, second])).toEqual([])
+      crashes += report.crashes
+    }
+    console.log(`${all.length * (all.length - 1)} histories, ${crashes} crashes`)
+  }, 5 * 60_000)
 
   test('how soon each planted defect is found', async () => {
     for (const [name, plant] of Object.entries(PLANTS)) {

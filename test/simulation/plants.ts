@@ -7,7 +7,7 @@ import type { LaneHead } from '../../src/rm/lane.ts'
 import type { Received } from '../../src/rm/turn.ts'
 import type { SctSerializer } from '../../src/serializer/serializer.ts'
 import { type Row, type Store, storeKey } from '../../src/store/store.ts'
-import { openSerializer, type Effects, type Plant } from '../../src/testing/simulator.ts'
+import { type CrashPoint, type Effects, openSerializer, type Plant } from '../../src/testing/simulator.ts'
 
 /** What the head says is changed as it comes back from the store. */
 const forgetful = (change: (head: LaneHead) => LaneHead) => (serializer: SctSerializer): SctSerializer => ({
@@ -77,4 +77,11 @@ export const PLANTS: Readonly<Record<string, Plant>> = {
   'duplicates remembered in memory only': duplicatesInMemory,
   'a token that is not compared': tokenNotCompared,
   'an order that is lost on restore': orderLost,
+}
+
+/** A crash before and after each of the first commits of either side. */
+export function points(): readonly CrashPoint[] {
+  const all: CrashPoint[] = []
+  for (const side of ['initiator', 'responder'] as const) for (let commit = 1; commit <= 16; commit++) for (const when of ['before', 'after'] as const) all.push({ side, commit, when })
+  return all
 }

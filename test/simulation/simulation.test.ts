@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { simulate } from '../../src/testing/simulator.ts'
-import { PLANTS } from './plants.ts'
+import { PLANTS, points } from './plants.ts'
 
 describe('a seeded world', () => {
   test('500 histories: every accepted message is delivered once and in order, every request replied, every sequence ended and forgotten', async () => {
@@ -22,6 +22,19 @@ describe('a seeded world', () => {
     for (const trace of traces) await simulate({ seed: 4711, trace: (line) => trace.push(line) })
     expect(traces[0]).toEqual(traces[1])
     expect(traces[0]?.length).toBeGreaterThan(10)
+  })
+})
+
+describe('a conversation of three messages', () => {
+  test('survives a crash before and after each commit of either side', async () => {
+    let crashes = 0
+    for (const point of points()) {
+      const report = await simulate({ seed: 1, crashes: [point] })
+      expect(report.violations, JSON.stringify(point)).toEqual([])
+      crashes += report.crashes
+    }
+    // Every point but those behind the last commit was reached.
+    expect(crashes).toBeGreaterThan(40)
   })
 })
 
