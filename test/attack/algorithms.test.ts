@@ -71,7 +71,7 @@ describe('K4: methods', () => {
   const WEAK: readonly (readonly [string, Signing])[] = [['hmac-sha1', { method: HMAC_SHA1 }], ['SHA-1 digests', { digest: SHA1 }], ['rsa-sha1', { method: RSA_SHA1, value: () => Buffer.alloc(256) }]]
   test.each(WEAK)('K5: %s is not of the suite, and is refused before a key is sought', (_, signing) => {
     const asked: string[] = []
-    const keys = keysWith([], { contexts: (identifier) => (asked.push(identifier), []) })
+    const keys = keysWith([], { contexts: (identifier) => { asked.push(identifier); return [] } })
     expectRefused(xmlOf(signed(parts(), signing)), { fault: 'unsupportedAlgorithm', code: 'ERR_WSS_ALGORITHM' }, { keys, policy: { algorithms: SUITE } })
     expect(asked).toEqual([])
   })
