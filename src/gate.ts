@@ -38,18 +38,18 @@ export class Gate {
     return open(envelope, keys, policy, this.#clock.now())
   }
 
-  /** The words of a message under a token that is known here, and whether this very message was seen before. */
+  /** The words of a message under a token that is known here. */
   async receive(opened: Opened): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
     const { signer } = opened
     if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
     const token = await this.#tokens.get(signer.identifier as TokenId)
     if (token === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'the context ended while the message was opened', FAULTS.badContextToken)
     const received = decode(opened, { principal: token.principal, seenBefore: false })
+    // D8: a copy of a numbered message is the network's duplicate. Its number tells, for as long as the sequence is known and after any restart;
+    // were it remembered here too, a busy token would soon have filled what may be remembered, and be refused for it.
+    if (!isNumbered(received) && this.mark(opened, signer.identifier) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
     this.#tokens.noteUsed(token.id, signer.instance)
-    if (this.mark(opened, signer.identifier) === 'fresh') return { received, token }
-    // D8: a numbered message seen before is the network's duplicate, for the machine to acknowledge again; anything else is refused.
-    if (received.sequence === undefined) throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
-    return { received: { ...received, seenBefore: true }, token }
+    return { received, token }
   }
 
   /** Marks the message as seen. */
@@ -60,3 +60,6 @@ export class Gate {
     return this.#seen.insert(scope, value, opened.timestamp?.expires ?? now, now)
   }
 }
+
+/** Decided by its number alone: not what asks for a sequence or ends one, wherever else a number stands beside it. */
+const isNumbered = ({ sequence, body }: Received): boolean => sequence !== undefined && (body.kind === 'application' || body.kind === 'empty' || body.kind === 'fault')
