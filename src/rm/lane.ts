@@ -261,6 +261,8 @@ export class Lane {
   #numberedRequest(event: LaneEvent & { kind: 'received' }, sequence: NonNullable<Received['sequence']>, now: number, turn: LaneTurn): void {
     const { received, exchange, shape } = event
     const { messageId } = received
+    // The other name of the pair is that of our replies: nothing is received on it.
+    if (sequence.id !== this.destination.sequence) return this.#say({ kind: 'fault', fault: FAULTS.unknownSequence, sequence: sequence.id }, { exchange, messageId }, turn)
     const number = Number(sequence.number)
     const isNew = !this.destination.has(number)
     // A client that never acknowledges replies gets no further ones: each is kept until it does.
