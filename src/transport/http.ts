@@ -88,10 +88,11 @@ const unquote = (text: string): string => text.length >= 2 && text.startsWith('"
 
 /** SOAP 1.1 §6.1.1 (text/xml, quoted SOAPAction) and SOAP 1.2 part 2 §7 with RFC 3902 (application/soap+xml, action parameter). */
 export function soapHeaders(soap: '1.1' | '1.2', action: string | undefined): Record<string, string> {
-  const quoted = `"${(action ?? '').replace(/[\\"]/g, '\\$&')}"`
-  // RFC 9110 §5.5: a field value has no line breaks; an action with one is not a URI.
+  // RFC 9110 §5.5: a field value is printable ASCII. An action that is not says nothing here; wsa:Action says it in any case.
+  const said = action !== undefined && /^[\x20-\x7e]*$/.test(action) ? action : undefined
+  const quoted = `"${(said ?? '').replace(/[\\"]/g, '\\$&')}"`
   if (soap === '1.1') return { 'content-type': 'text/xml; charset=utf-8', soapaction: quoted }
-  return { 'content-type': `application/soap+xml; charset=utf-8${action === undefined ? '' : `; action=${quoted}`}` }
+  return { 'content-type': `application/soap+xml; charset=utf-8${said === undefined ? '' : `; action=${quoted}`}` }
 }
 
 /** Only the message itself is spoken: no compression, whose content has no bound. */
