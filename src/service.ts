@@ -17,17 +17,18 @@ import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 import { type DeliveryOutcome, type EngineEvent, type LaneStatus, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
 import type { Content, Delivery, ExchangeId, Outbound } from './rm/turn.ts'
+import { patiently } from './sct/flight.ts'
 import { type Answered, SctManager, type TokenAsk } from './sct/manager.ts'
-import type { Principal, SecurityContextToken, TokenId } from './sct/token.ts'
+import type { Principal, SecurityContextToken, TokenId, TokenRequest } from './sct/token.ts'
 import { sealedStore } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
 import { writeApplicationFault, writeFault } from './soap/envelope.ts'
 import { readTokenRequest, readTrustAction, trustAction, writeTokenResponse } from './soap/trust.ts'
-import { RM11, SC13, SOAP11, SOAP12, WSA10 } from './spec/versions.ts'
+import { RM11, SC13, SOAP11, SOAP12, WSA04, WSA10 } from './spec/versions.ts'
 import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
-import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
+import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
 import {
   bootstrapPolicy, type Claims, claimsOf, contentXml, encode, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Versions, versionsOf, type Written,
@@ -65,19 +66,25 @@ export interface ServiceOptions<Tx = never> {
   readonly dangerTap?: DangerTap
 }
 export interface Service extends AsyncDisposable {
-  /** Bytes in, bytes out: mount it before any body parser, or pass raw bytes. Never rejects for what a peer sent. */
+  /** Bytes in, bytes out: mount it before any body parser, or pass raw bytes. Never rejects for what a peer sent; 503 once it is closed. */
   handle(request: HttpRequest, wait?: Wait): Promise<HttpResponse>
   listen(options: ListenOptions): Promise<Listening>
   sequences(): AsyncIterable<LaneStatus>
   on<K extends keyof ServiceEvents>(event: K, listener: (event: ServiceEvents[K]) => void): Disposable
+  /** Takes nothing more and lets requests under way end, for as long as `wait` says; what is stored goes on with the next service on the same store. */
   close(wait?: Wait): Promise<void>
 }
 
 /** Makes the service and takes up what its store holds: sequences go on where they stood. */
 export async function createService<Tx = never>(options: ServiceOptions<Tx>): Promise<Service> {
   const service = new ServiceFace(options)
-  await service.start()
-  return service
+  try {
+    await service.start()
+    return service
+  } catch (error) {
+    await service.close()
+    throw error
+  }
 }
 
 /** An HTTP request whose answer the engine will choose. */
@@ -99,6 +106,7 @@ class ServiceFace<Tx> implements Service {
   #address: string | undefined
   #exchanges = 0
   #tapped = 0
+  #closed = false
 
   constructor(options: ServiceOptions<Tx>) {
     if (options.accept.length === 0) throw new UsageError('ERR_USAGE_ACCEPT', 'a service needs at least one bootstrap to accept')
@@ -143,9 +151,13 @@ class ServiceFace<Tx> implements Service {
     return listening
   }
 
-  async close(_wait: Wait = {}): Promise<void> {
-    await Promise.all([...this.#listening].map((each) => each.close()))
+  async close(wait: Wait = {}): Promise<void> {
+    this.#closed = true
+    const drained = Promise.all([...this.#listening].map((each) => each.close()))
+    // Requests under way have as long as the caller waits; then the engine answers them as accepted, and what is stored goes on later.
+    await patiently(drained, wait, this.#clock).catch(() => undefined)
     await this.#engine[Symbol.asyncDispose]()
+    await drained
     await this.#tokens[Symbol.asyncDispose]()
   }
   [Symbol.asyncDispose](): Promise<void> { return this.close() }
@@ -154,10 +166,12 @@ class ServiceFace<Tx> implements Service {
 
   async handle(request: HttpRequest, wait: Wait = {}): Promise<HttpResponse> {
     const exchange = ++this.#tapped
+    if (this.#closed) return plain(503)
     try {
       const media = soapMediaType(headerValue(request.headers, 'content-type'))
       if (request.method !== 'POST') return plain(405, { allow: 'POST' })
-      if (media === undefined) return plain(415)
+      // A front of another's may hand compressed bodies on; what they hold has no bound.
+      if (media === undefined || !isIdentity(request.headers)) return plain(415)
       const bytes = await readBody(request.body, this.#limits.messageBytes)
       this.#tap(exchange, request, bytes)
       const response = await this.#answer(bytes, request, media, wait)
@@ -208,14 +222,14 @@ class ServiceFace<Tx> implements Service {
     const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'bootstrap', 'remembered')
     mustUnderstand(opened)
     const addressing = readCovered(opened)
+    // Before anything is issued: an answer that cannot be written would leave a token that nobody has.
+    if (opened.signer?.kind !== 'certificate') throw new SecurityFailure('ERR_WSS_SIGNER', 'the request is not signed with a certificate', FAULTS.failedCheck)
     const { principal, bootstrap } = await this.#authenticate(opened, wait)
-    const [element] = opened.envelope.body.elements()
-    if (element === undefined) throw new PeerViolation('ERR_TRUST_REQUEST', 'the Body is empty', FAULTS.invalidRequest)
+    const request = tokenRequestOf(opened, addressing.action)
     const profile = { ...chosen, ...names(claims.versions) }
     const [endorser] = opened.endorsers.filter((each) => each.kind === 'context')
     const signer = endorser?.kind === 'context' ? { identifier: endorser.identifier, instance: endorser.instance } : undefined
-    const answered = await this.#ask(opened, { request: readTokenRequest(element), principal, suite: profile.suite, ...(signer !== undefined && { signer }) }, addressing.messageId)
-    if (opened.signer?.kind !== 'certificate') throw new SecurityFailure('ERR_WSS_SIGNER', 'the request is not signed with a certificate', FAULTS.failedCheck)
+    const answered = await this.#ask(opened, { request, principal, suite: profile.suite, ...(signer !== undefined && { signer }) }, addressing.messageId)
     const versions = versionsOf(profile)
     const action = trustAction(answered.response.sc, answered.response.kind, 'response')
     const headers = writeAddressing({ action, messageId: urnUuid(this.#random), ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, versions.addressing, versions.soap)
@@ -273,6 +287,8 @@ class ServiceFace<Tx> implements Service {
     if (token.suite !== profile.suite) throw new SecurityFailure('ERR_WSS_SUITE', 'the context was issued for another algorithm suite', FAULTS.unsupportedAlgorithm)
     try {
       const { received } = await this.#gate.receive(opened)
+      // Both sides of a context have one key, so what we sent ourselves is rightly signed too. Answers go to the anonymous address, requests never.
+      if (received.to !== undefined && ANONYMOUS.has(received.to)) throw new PeerViolation('ERR_WSA_MIRRORED', 'the message is addressed to whoever asks: it is an answer, not a request', FAULTS.invalidAddressingHeader)
       const exchange = `x${++this.#exchanges}`
       const { promise, resolve } = Promise.withResolvers<HttpResponse>()
       this.#waiting.set(exchange, { profile, token, instance: signer.instance, answer: resolve })
@@ -294,9 +310,8 @@ class ServiceFace<Tx> implements Service {
     mustUnderstand(opened)
     const addressing = readCovered(opened)
     const known = await this.#tokens.remembered(signer.identifier as TokenId)
-    const [element] = opened.envelope.body.elements()
-    if (known === undefined || element === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
-    const { response, token } = await this.#ask(opened, { request: readTokenRequest(element), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
+    if (known === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
+    const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
     const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, 'sct')], declarations: {} }
     return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance)))
   }
@@ -372,6 +387,20 @@ class ServiceFace<Tx> implements Service {
     if (event.kind === 'error') this.#events.emit('error', { error: event.error })
   }
 }
+
+/**
+ * What is asked for. The action decides what a request is held to: who may sign it, whether its Body must be encrypted, whether a context
+ * that has ended will do. So the Body must ask for that very thing: a Cancel that holds an Issue would get a token with none of the proofs.
+ */
+function tokenRequestOf(opened: Opened, action: string): TokenRequest {
+  const [element] = opened.envelope.body.elements()
+  if (element === undefined) throw new PeerViolation('ERR_TRUST_REQUEST', 'the Body is empty', FAULTS.invalidRequest)
+  const request = readTokenRequest(element)
+  if (action !== trustAction(request.sc, request.kind, 'request')) throw new PeerViolation('ERR_TRUST_ACTION', 'the action says another thing than the Body', FAULTS.invalidRequest)
+  return request
+}
+
+const ANONYMOUS: ReadonlySet<string> = new Set([WSA10.anonymous, WSA04.anonymous])
 
 /** A replay of a request for a token is known as one for as long as its Timestamp could pass, and the skew of clocks. */
 const REPLAY_MARGIN_MS = 120_000
