@@ -328,6 +328,8 @@ class ClientFace implements Client {
       }
       const opened = await this.#gate.open(envelope, line.own, sessionPolicy({ profile: line.profile, limits: this.#limits }))
       const { received } = await this.#gate.receive(opened)
+      // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
+      if (received.to === line.url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)
       await this.#engine.receive(received, { kind: 'answer', lane: outbound.lane, to: outbound })
     } catch (error) {
       // D9: what is not proven changes nothing; it is told, and the wait goes on.
