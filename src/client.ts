@@ -27,7 +27,7 @@ import { writeAddressing } from './soap/addressing.ts'
 import { readTokenResponse, trustAction, writeTokenRequest } from './soap/trust.ts'
 import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
-import { soapHeaders } from './transport/http.ts'
+import { headerValue, soapHeaders } from './transport/http.ts'
 import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer } from './transport/http-client.ts'
 import { bootstrapPolicy, contentXml, encode, encodeUnderToken, hintedFault, mustUnderstand, readCovered, sessionPolicy, versionsOf, type Written } from './wire.ts'
 import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
@@ -285,7 +285,7 @@ class ClientFace implements Client {
     const exchange = ++this.#exchanges
     this.#tap?.message({ exchange, direction: 'request', at: this.#clock.now(), http: { method: 'POST', path: new URL(line.url).pathname, headers }, body })
     const answer = await this.#http.post(line.url, { body, headers, signal })
-    this.#tap?.message({ exchange, direction: 'response', at: this.#clock.now(), http: { status: answer.status, headers: {} }, body: answer.body })
+    this.#tap?.message({ exchange, direction: 'response', at: this.#clock.now(), http: { status: answer.status, headers: contentTypeOf(answer) }, body: answer.body })
     return answer
   }
 
@@ -437,5 +437,9 @@ const DISPOSE_MS = 30_000
 const sessionToken = (token: SecurityContextToken): SessionToken => {
   const { instance, secret } = currentInstance(token)
   return { identifier: token.id, instance, secret, sc: token.sc }
+}
+const contentTypeOf = ({ headers }: PostAnswer): Record<string, string> => {
+  const value = headerValue(headers, 'content-type')
+  return value === undefined ? {} : { 'content-type': value }
 }
 const waitOf = (wait: Wait): Wait => ({ ...(wait.signal !== undefined && { signal: wait.signal }), ...(wait.timeoutMs !== undefined && { timeoutMs: wait.timeoutMs }) })
