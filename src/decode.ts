@@ -19,7 +19,7 @@ import { NS, SC_VERSIONS, TRUST_VERSIONS } from './spec/versions.ts'
 import { standalone } from './wire.ts'
 import type { Envelope, Keys, Level, Opened, Policy, Signer } from './wss/keys.ts'
 import { open, read } from './wss/open.ts'
-import type { Element, QName } from './xml/tree.ts'
+import { Element, type QName, Text } from './xml/tree.ts'
 
 /** KEYS.json; unknown members are ignored. */
 export interface KeyFile {
@@ -166,8 +166,16 @@ function lineOf(opened: Opened): OpenedLine {
     ...tokenOf(opened),
     covered: coveredNames(opened), encrypted: opened.encrypted, encryptedParts: opened.encryptedParts,
     ...(reliable !== undefined && reliableWords(reliable, addressing)),
-    body: envelope.body.elements().map(standalone).join(''),
+    body: envelope.body.elements().map((each) => standalone(withoutSecrets(each))).join(''),
   }
+}
+
+/** No key is ever printed: an RSTR may hold a whole one, and both entropies make one. */
+function withoutSecrets(element: Element): Element {
+  const { prefix, local, ns, attributes, scope, start, end } = element
+  const hides = TRUST_VERSIONS.has(ns) && local === 'BinarySecret'
+  const children = hides ? [new Text('[secret]')] : element.children.map((child) => (child instanceof Element ? withoutSecrets(child) : new Text(child.value)))
+  return new Element(prefix, local, ns, attributes, children, scope, start, end)
 }
 
 const addressed = ({ action, messageId, relatesTo }: Addressing): Partial<OpenedLine> =>

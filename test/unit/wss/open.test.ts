@@ -269,6 +269,10 @@ describe('signatures', () => {
     expect(opening(xmlOf(signed(endorsed, { ids: ['_sig'], id: '_end', ...by })), { keys }).endorsers).toMatchObject([{ identifier: 'urn:c', instance: undefined }])
     const alone = { ...parts(), tokens: [named, dkt(sc, '_dC', { str: reference('#_sctC', sc.sct) })] }
     expect(() => opening(xmlOf(signed(alone, by)), { keys })).toThrow(expect.objectContaining({ code: 'ERR_WSS_MAC' }))
+    // Nor may it where a true endorsement of it stands beside.
+    const otherPrimary = signed(alone, by)
+    const withB = { ...otherPrimary, tokens: [...otherPrimary.tokens, sct(sc, ID_A, '_sctA'), dkt(sc, '_dA', { str: reference('#_sctA', sc.sct) })] }
+    expect(() => opening(xmlOf(signed(withB, { ids: ['_sig'], id: '_end', keyInfo: keyInfo(reference('#_dA', sc.dk)) })), { keys })).toThrow(expect.objectContaining({ code: 'ERR_WSS_MAC' }))
     const both = xmlOf({ ...signed(endorsed, { ids: SIGNED, id: '_end', ...by }) })
     expect(() => opening(both, { keys })).toThrow(expect.objectContaining({ fault: expect.objectContaining({ name: 'InvalidSecurity' }) }))
   })
