@@ -85,6 +85,7 @@ export class Destination {
   #heardAt: number | undefined
   /** Since when an acknowledgement is owed that nothing has carried. */
   #owedSince: number | undefined
+  #isOverflowing = false
 
   constructor(options: DestinationOptions, from?: DestinationSnapshot, rows: Iterable<ReceivedRow> = []) {
     this.#own = options
@@ -191,15 +192,18 @@ export class Destination {
     // WS-RM 1.1 §4.7: closed means that nothing new is accepted; the answer carries the final state.
     if (this.#state === 'closed') return this.#fault(event, FAULTS.sequenceClosed, turn)
     if (this.#lastNumber !== undefined && number > this.#lastNumber) return this.#beyondLast(event, now, turn)
-    if (!this.#hasRoom(number)) {
-      turn.settle.push({ kind: 'alarm', error: this.#violation('ERR_RM_WINDOW', `message ${number} is beyond the receive window`) })
-      return
-    }
+    if (!this.#hasRoom(number)) return this.#overflow(number, event, turn)
     if (event.last) {
       if (number < this.#accepted.top) return this.#break(event, FAULTS.sequenceTerminated, now, turn)
       this.#lastNumber = number
     }
     this.#accept(number, event, turn)
+  }
+  /** Neither stored nor acknowledged: the Source sends it again. Whoever asked is told all the same; we are told once. */
+  #overflow(number: number, event: DestinationEvent & { kind: 'message' }, turn: Turn): void {
+    if (!this.#isOverflowing) turn.settle.push({ kind: 'alarm', error: this.#violation('ERR_RM_WINDOW', `message ${number} is beyond the receive window`) })
+    this.#isOverflowing = true
+    this.#acknowledge(event, turn)
   }
   /** Bounded from both ends: numbers ahead of what is handed over, and gaps in between. */
   #hasRoom(number: number): boolean {
@@ -243,6 +247,7 @@ export class Destination {
   }
   #release(number: number, turn: Turn): void {
     this.#consumed = number
+    this.#isOverflowing = false
     this.#rows.delete(number)
     turn.persist.push({ delete: receivedKey(this.#own.lane, number) })
   }

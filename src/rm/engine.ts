@@ -498,7 +498,10 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const { signal } = this.#abort
     Promise.resolve().then(() => this.#own.transmit(outbound, signal)).then(
       () => over({ kind: 'exchange-over' }),
-      (cause: unknown) => over({ kind: 'http-failure', cause }),
+      (cause: unknown) => {
+        over({ kind: 'http-failure', cause })
+        over({ kind: 'exchange-over' })
+      },
     )
   }
   /** The exchange of a request waits for the reply; an older one of the same request gives way to it. */

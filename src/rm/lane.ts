@@ -270,6 +270,11 @@ export class Lane {
     const reply = replyOf(received)
     const message = reply !== undefined && 'content' in reply ? messageOf(received, reply.content, shape) : undefined
     const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, seenBefore: received.seenBefore, exchange, messageId }, now)
+    if (isNew && message?.shape === 'one-way' && exchange !== undefined && this.#isBehind(number)) {
+      // The application is behind: the exchange waits until it has come to this message, and so does a sender that has only so many.
+      inner.transmit.length = 0
+      turn.holds.push({ number, exchange, unsaid: true, messageId })
+    }
     this.#add(turn, inner)
     if (message?.shape !== 'request' || exchange === undefined || inner.transmit.length > 0 || !this.destination.has(number)) return
     // D25: the reply is kept until it is acknowledged, and a repeated request gets it again.
@@ -278,6 +283,7 @@ export class Lane {
     const asks = received.ackRequested.some((id) => id === sequence.id)
     turn.holds.push({ number, exchange, unsaid: isNew || asks, messageId })
   }
+  #isBehind(number: number): boolean { return this.destination.has(number) && this.destination.waiting > this.#settings.limits.receiveWindow / 4 }
   #consumed(event: LaneEvent & { kind: 'consumed' }, now: number, turn: LaneTurn): void {
     const message = this.destination.row(event.number)?.message
     if (event.number !== this.destination.consumed + 1 || message === undefined) return

@@ -159,8 +159,10 @@ export class Source {
   #controlAt = 0
   #waitingSince: number | undefined
   #quietSince: number | undefined
-  /** A message was sent for the first time since the process began: the window counts these. */
+  /** Sent at least once since the process began, and not settled. */
   #underWay = 0
+  /** Exchanges with messages in them that are not over: a peer that is behind answers late, and so slows us down. */
+  #open = 0
   #bytes = 0
 
   constructor(options: SourceOptions, offers: readonly SequenceId[] = [], from?: SourceSnapshot, rows: Iterable<SentRow> = []) {
@@ -224,7 +226,7 @@ export class Source {
       if (entry.tries > 0) at = Math.min(at, entry.nextAt)
       else {
         // Those behind it were not sent either.
-        if (this.#underWay < this.#own.timing.window) at = 0
+        if (this.#hasWindow) at = 0
         break
       }
     }
@@ -258,7 +260,7 @@ export class Source {
       case 'closed': return this.#closed(now)
       case 'terminated': return this.#terminated(event.by, now, turn)
       case 'fault': return this.#fault(event.name, now, turn)
-      case 'hint': return this.#hint(event, now)
+      case 'hint': return this.#hint(event, now, turn)
       case 'polled': return this.#polled(event, turn)
       case 'time': return this.#time(now, turn)
     }
@@ -385,7 +387,8 @@ export class Source {
     if (this.#own.rm.hasLastMessage && this.#state !== 'terminating') return this.#fail('faulted', 'the peer raised MessageNumberRollover', now, turn)
     if (this.#state === 'open') this.#state = 'full'
   }
-  #hint({ hint, about }: SourceEvent & { kind: 'hint' }, now: number): void {
+  #hint({ hint, about }: SourceEvent & { kind: 'hint' }, now: number, turn: Turn): void {
+    if (hint.kind === 'exchange-over' && about?.number !== undefined) this.#open = Math.max(0, this.#open - 1)
     const { retransmitMs, retransmitCapMs, replyPollMs } = this.#own.timing
     if (this.#state === 'terminating' && (about === undefined || about.kind === 'terminate-sequence')) {
       // D23: UnknownSequence in the answer to our own Terminate, protected or not, means that it is done. RM 1.0 answers with nothing.
@@ -398,6 +401,7 @@ export class Source {
     const cap = hint.kind === 'empty-answer' && entry?.held ? replyPollMs : retransmitCapMs
     if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + backoff(retransmitMs, cap, entry.tries))
     if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, retransmitCapMs, this.#controlTries))
+    this.#fill(now, turn)
   }
   #polled(event: SourceEvent & { kind: 'polled' }, turn: Turn): void {
     const number = event.answers === undefined ? this.#entries.keys().next().value : this.#answers.get(event.answers)
@@ -479,10 +483,11 @@ export class Source {
   #fill(now: number, turn: Turn): void {
     if (this.#own.role === 'responder' || this.#sequence === undefined || !SENDING.has(this.#state)) return
     for (const entry of this.#entries.values()) {
-      if (this.#underWay >= this.#own.timing.window) return
+      if (!this.#hasWindow) return
       if (entry.tries === 0) this.#send(entry, this.#endpoint(), now, turn)
     }
   }
+  get #hasWindow(): boolean { return Math.max(this.#underWay, this.#open) < this.#own.timing.window }
   #repeat(now: number, turn: Turn): void {
     if (this.#sequence === undefined || !SENDING.has(this.#state)) return
     let polled = false
@@ -513,7 +518,9 @@ export class Source {
     if (asks || row.shape === 'last') entry.asked = true
     const body: OutboundBody = row.content === undefined || row.shape === 'last' ? { kind: 'last-message' } : { kind: 'application', content: row.content, shape: row.shape }
     turn.transmit.push(this.#outbound(body, { to, number: row.number, asks, messageId: row.content?.messageId, relatesTo: row.content?.relatesTo, last: row.shape === 'last' }))
-    if (this.#own.role === 'initiator') this.#sent(now)
+    if (this.#own.role === 'responder') return
+    this.#open++
+    this.#sent(now)
   }
   #outbound(body: OutboundBody, also: { to?: Place; messageId?: string | undefined; relatesTo?: string | undefined; number?: number; asks?: boolean; last?: boolean }): Outbound {
     const id = this.#sequence

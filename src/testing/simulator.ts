@@ -330,6 +330,7 @@ class World {
       this.#time.step()
       await drain()
     }
+    if (this.#exchanges.size > 0) this.#violations.push(`${this.#exchanges.size} exchanges were never answered`)
     for (const [side, disk] of Object.entries(this.#disks)) {
       // Token rows are swept by the security side, which this world does without.
       const rows = [...disk.rows.keys()].filter((key) => !key.startsWith(storeKey('token')))

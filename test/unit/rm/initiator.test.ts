@@ -151,12 +151,15 @@ describe('submitting', () => {
     expect((await waiting).number).toBe(3)
     expect((await bench.engine.pending(lane)).map((each) => each.key)).toEqual(['b', 'c'])
   })
-  test('keeps at most the window under way', async () => {
+  test('keeps at most the window under way, and counts an acknowledged message as long as its exchange is open', async () => {
     const { bench, lane } = await open({ timing: { window: 3 } })
     for (let index = 1; index <= 6; index++) await bench.engine.submit(lane, content(`m${index}`), 'one-way', `k${index}`)
     await settled()
     expect(bench.sent.filter((outbound) => outbound.body.kind === 'application')).toHaveLength(3)
     await bench.answer(bench.sent[1] as Outbound, { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, 2]], final: false }] })
+    expect(bench.sent.filter((outbound) => outbound.body.kind === 'application')).toHaveLength(3)
+    for (const end of bench.over.slice(1, 3)) end()
+    await settled()
     expect(bench.sent.filter((outbound) => outbound.body.kind === 'application').map((outbound) => outbound.sequence?.number)).toEqual([1, 2, 3, 4, 5])
   })
   test('to a lane that closes is refused', async () => {
