@@ -24,7 +24,7 @@ export interface DispatcherRequest {
 export interface DispatcherResponse {
   readonly statusCode: number
   readonly headers: Record<string, string | string[] | undefined>
-  readonly body: AsyncIterable<Uint8Array> & { destroy(): unknown }
+  readonly body: AsyncIterable<Uint8Array> & { destroy(): unknown; on?(event: 'error', listener: () => void): unknown }
 }
 
 export interface HttpClientOptions {
@@ -110,6 +110,8 @@ class PooledClient implements HttpClient {
       })
       return { status, headers, body: bytes, soap: bytes.length === 0 ? undefined : media?.soap }
     } catch (error) {
+      // What is cut off says so by an event, which would end the process if nobody heard it.
+      body.on?.('error', () => {})
       body.destroy()
       throw error
     }
