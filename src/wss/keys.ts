@@ -33,7 +33,7 @@ export interface Policy {
   readonly algorithms?: ReadonlySet<string>
   /** The Body must have been encrypted. */
   readonly encryptBody: boolean
-  /** The message must be signed by a security context, by a bootstrap credential, or either. */
+  /** Who must have signed: a security context, a bootstrap credential, or either. Under `transport` a message without a signature passes unless it is `context`. */
   readonly signer: 'context' | 'bootstrap' | 'any'
   /** Created may lie this far in the future, Expires this far in the past; and how long a message lives at most after Created. */
   readonly skewMs: number
@@ -88,6 +88,7 @@ export interface Opened {
   readonly confirmations: readonly string[]
   /** Keys of EncryptedKeys in this message, by SHA-1 name: what a reply may refer to. */
   readonly encryptedKeys: ReadonlyMap<string, KeyObject>
+  /** `expires`: from then on this very message is not opened any more (Expires or Created + lifeMs, whichever is first, and the skew). */
   readonly timestamp: { readonly created: number; readonly expires: number } | undefined
   readonly level: Level
 }
