@@ -513,7 +513,8 @@ export class Source {
     if (entry.tries === 0) this.#underWay++
     entry.tries++
     entry.sentAt = now
-    entry.nextAt = now + this.#own.timing.exchangeMs
+    const { retransmitMs, retransmitCapMs, exchangeMs } = this.#own.timing
+    entry.nextAt = now + Math.max(exchangeMs, backoff(retransmitMs, retransmitCapMs, entry.tries))
     const asks = row.shape === 'one-way' && (this.#own.ackRequestedOnOneWay !== false || entry.tries > 1)
     if (asks || row.shape === 'last') entry.asked = true
     const body: OutboundBody = row.content === undefined || row.shape === 'last' ? { kind: 'last-message' } : { kind: 'application', content: row.content, shape: row.shape }
