@@ -51,7 +51,10 @@ export interface ClientOptions {
 }
 export interface ConnectOptions extends Wait {
   readonly bootstrap: ClientBootstrap
-  /** Whom we take for the service: there is no default (D24). */
+  /**
+   * Whom we take for the service: there is no default (D24). With authorities its certificate must also be the one that the bootstrap names as
+   * `service`, or whoever has a certificate of theirs could answer in its place; a service that signs with another one is pinned.
+   */
   readonly trust: Trust
   readonly profile?: Profile
   /** A named conversation survives the process: connect with the same name goes on with it. Needs store and keyring. */
@@ -247,6 +250,10 @@ class ClientFace implements Client {
     if (addressing.relatesTo !== messageId || addressing.action !== trustAction(request.sc, request.kind, 'response')) throw new BootstrapFailed('ERR_BOOTSTRAP_UNRELATED', 'the answer belongs to another request')
     if (this.#gate.mark(opened, 'bootstrap') === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very answer was seen before', FAULTS.failedCheck)
     const principal = await authenticate(opened, { trust, now: this.#clock.now(), signal })
+    // An authority says whom it vouches for, not who of them the service is: that is who the request was encrypted for. Pins and `verify` say it themselves.
+    if ('authorities' in trust && (principal.kind !== 'certificate' || principal.thumbprint !== bootstrap.service.sha256)) {
+      throw new SecurityFailure('ERR_WSS_UNTRUSTED', 'the answer is signed by another certificate than the one that the request was encrypted for', FAULTS.failedAuthentication)
+    }
     const [element] = opened.envelope.body.elements()
     if (element === undefined) throw new BootstrapFailed('ERR_BOOTSTRAP_EMPTY', 'the answer has an empty Body')
     return { response: readTokenResponse(element, request.kind), principal }
