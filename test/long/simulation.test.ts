@@ -15,7 +15,7 @@ describe('the long run', () => {
       for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += report[key]
     }
     console.log(JSON.stringify({ histories: HISTORIES, ...sums, virtualHours: Math.round(sums.virtualMs / 3_600_000) }))
-  }, 8 * 60_000)
+  }, 15 * 60_000)
 
   test('three messages survive any two crashes, each before or after any commit of either side', async () => {
     const all = points()
@@ -27,14 +27,14 @@ describe('the long run', () => {
       crashes += report.crashes
     }
     console.log(`${all.length * (all.length - 1)} histories, ${crashes} crashes`)
-  }, 5 * 60_000)
+  }, 15 * 60_000)
 
   test('how soon each planted defect is found', async () => {
     for (const [name, plant] of Object.entries(PLANTS)) {
       let found = 0
-      for (let seed = 1; seed <= 1_000; seed++) if ((await simulate({ seed, plant })).violations.length > 0) found++
-      console.log(`${name}: ${(found / 10).toFixed(1)} % of histories`)
+      for (let seed = 1; seed <= 300; seed++) if ((await simulate({ seed, plant })).violations.length > 0) found++
+      console.log(`${name}: ${(found / 3).toFixed(1)} % of histories`)
       expect(found, name).toBeGreaterThan(0)
     }
-  }, 8 * 60_000)
+  }, 15 * 60_000)
 })
