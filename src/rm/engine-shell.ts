@@ -59,6 +59,8 @@ export function newShell<Tx>(facts: LaneFacts, options: { readonly maxPending?: 
     maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
   }
 }
+/** Time does nothing for a lane at rest; one that is over has nothing left to do but to be forgotten. */
+export const rests = <Tx>(shell: Shell<Tx>): boolean => shell.isDetached && !shell.isOver
 /** Full: whoever submits more waits. What is submitted and not yet handled counts too. */
 export function isFull<Tx>(shell: Shell<Tx>, size: number): boolean {
   let pending = shell.lane?.source.pendingCount ?? 0

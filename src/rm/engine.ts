@@ -14,7 +14,7 @@ import type { CommitResult, LaneCommit, Row, Write } from '../store/store.ts'
 import { Exchange } from './engine-exchange.ts'
 import { errorOf, LaneRows, lostError, tokenKey } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
-import { type Batch, isFull, type Job, newShell, type Shell, tell, type Waiter } from './engine-shell.ts'
+import { type Batch, isFull, type Job, newShell, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
 import {
   type CloseReport, type DeliveryOutcome, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
@@ -213,7 +213,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         continue
       }
       this.#keepToken(shell)
-      if (!shell.isDetached) this.#later(shell, { kind: 'time' })
+      if (!rests(shell)) this.#later(shell, { kind: 'time' })
     }
     for (const { key, error } of quarantined) this.#observe({ kind: 'error', error: new StoreFailed('ERR_QUARANTINED', `a stored record does not open and is left as it is: ${key.slice(0, 80)}`, { cause: error }) })
     return { lanes, tokens: tokens.count, quarantined }
@@ -630,7 +630,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   #dueAt(shell: Shell<Tx>): number {
     if (shell.retryAt > 0) return shell.retryAt
-    let at = shell.isDetached ? Infinity : Math.max(shell.lane?.wakeAt ?? Infinity, shell.sleepUntil)
+    let at = rests(shell) ? Infinity : Math.max(shell.lane?.wakeAt ?? Infinity, shell.sleepUntil)
     for (const held of shell.holds.values()) at = Math.min(at, held.until)
     if (shell.redeliverAt > 0 && shell.delivering === undefined) at = Math.min(at, shell.redeliverAt)
     return at
@@ -654,7 +654,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
           shell.holds.set(number, { ...held, until: Infinity })
         }
       }
-      const isAwake = !shell.isDetached && shell.lane !== undefined && Math.max(shell.lane.wakeAt, shell.sleepUntil) <= now
+      const isAwake = !rests(shell) && shell.lane !== undefined && Math.max(shell.lane.wakeAt, shell.sleepUntil) <= now
       // What is delivered must be durable: it is looked for only behind a commit.
       const isRedelivery = shell.redeliverAt > 0 && shell.redeliverAt <= now && shell.delivering === undefined
       if (isAwake || isRedelivery) this.#later(shell, { kind: 'time' })

@@ -381,6 +381,18 @@ describe('rest and restart', () => {
     await bench.wait(10)
     expect(last(bench)).toMatchObject({ body: { kind: 'application' }, sequence: { number: 1 } })
   })
+  test('a lane that is over is forgotten after a day, though nobody takes it up', async () => {
+    const { bench, lane } = await open()
+    await bench.engine.submit(lane, content('a'), 'one-way', 'a')
+    await settled()
+    await bench.answer(last(bench), { body: { kind: 'fault', fault: FAULTS.sequenceTerminated, sequence: 'urn:requests' } })
+    await bench.engine[Symbol.asyncDispose]()
+    const later = new Bench({ store: bench.store, time: bench.time, engine: { restoreDetached: true } })
+    await later.engine.restore()
+    expect((await later.rows()).map((row) => row.key.slice(0, 7))).toEqual(['3:msg;4', '4:lane;', '5:token'])
+    await later.wait(24 * 3_600_000 + 1_000)
+    expect((await later.rows()).map((row) => row.key.slice(0, 7))).toEqual(['5:token'])
+  })
   test('after a restart everything outstanding is sent again with the same numbers and MessageIDs', async () => {
     const { bench, lane } = await open()
     for (const key of ['a', 'b']) await bench.engine.submit(lane, content(key), key === 'a' ? 'request' : 'one-way', key)
