@@ -358,11 +358,10 @@ class Opening {
   #primary(): Verified | undefined {
     const signatures = this.#signatures()
     const targets = (verified: Verified): readonly (Element | undefined)[] => verified.signature.references.map((reference) => this.#ids.get(reference.id))
-    const primaries = this.#verified.filter((each) => !targets(each).some((target) => target !== undefined && signatures.includes(target)))
-    const [primary] = primaries
-    if (primaries.length > 1 || (primary === undefined && this.#verified.length > 0)) throw invalid('ERR_WSS_STRUCTURE', 'not exactly one signature that the others endorse')
+    const primary = this.#verified.find((each) => !targets(each).some((target) => target !== undefined && signatures.includes(target)))
+    if (primary === undefined && this.#verified.length > 0) throw invalid('ERR_WSS_STRUCTURE', 'no signature that the others endorse')
     for (const each of this.#verified) {
-      if (each !== primary && !targets(each).includes(primary?.signature.element)) throw invalid('ERR_WSS_STRUCTURE', 'a signature that endorses another than the primary one')
+      if (each !== primary && !targets(each).includes(primary?.signature.element)) throw invalid('ERR_WSS_STRUCTURE', 'a signature beside the primary one that does not endorse it')
     }
     if (primary?.otherSecret === true) throw badMac()
     return primary

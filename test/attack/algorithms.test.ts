@@ -157,6 +157,8 @@ test('a reference that is no SecurityTokenReference, names two things, or leads 
   // A decoy of the token outside of the header.
   const [context = '', key = ''] = parts().tokens
   expectRefused(xmlOf(signed({ ...parts(), tokens: [context], headers: [...parts().headers, key] })), { fault: 'failedCheck', code: 'ERR_WSS_REFERENCE' })
+  expectRefused(xmlOf(signed({ ...parts(), tokens: [key], headers: [...parts().headers, context] })), { fault: 'failedCheck', code: 'ERR_WSS_REFERENCE' })
+  expectRefused(xmlOf(signed({ ...parts(), tokens: [key], body: parts().body.replace('transfer 10', context) })), { fault: 'failedCheck', code: 'ERR_WSS_REFERENCE' })
   expectRefused(xmlOf(signed(parts(), { keyInfo: keyInfo(reference(ID_A, TOKEN.x509v3)) })), { fault: 'failedCheck', code: 'ERR_WSS_REFERENCE' })
   // An embedded derived key or context is not taken.
   expectRefused(xmlOf(signed(parts(), { keyInfo: str(`<wsse:Embedded>${key.replace('_d1', '_d9')}</wsse:Embedded>`) })), { fault: 'invalidSecurity' })

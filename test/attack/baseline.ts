@@ -143,11 +143,11 @@ export const signed = (given: Parts, signing: Signing = {}): Parts => ({ ...give
 /** B0: the message as an honest sender writes it. */
 export const b0 = (dialect: Dialect = DIALECT): string => xmlOf(signed(parts(dialect)))
 
-export interface Hidden { readonly id?: string; readonly cipher?: CipherAlgorithm; readonly key?: Secret; readonly keyInfo?: string; readonly type?: 'element' | 'content'; readonly bytes?: (bytes: Buffer) => Uint8Array }
-const COUNTING = { bytes: (count: number): Uint8Array => Uint8Array.from({ length: count }, (_, index) => index + 7) }
+export interface Hidden { readonly id?: string; readonly cipher?: CipherAlgorithm; readonly key?: Secret; readonly keyInfo?: string; readonly type?: 'element' | 'content'; /** Another IV. */ readonly iv?: number; readonly bytes?: (bytes: Buffer) => Uint8Array }
+const counting = (from: number) => ({ bytes: (count: number): Uint8Array => Uint8Array.from({ length: count }, (_, index) => index + from) })
 /** EncryptedData with that plaintext, under the second derived key. */
-export function hidden(sc: ScVersion, plain: string | Uint8Array, { id = '_ed', cipher = AES256_GCM, key = derived(SECRET_A, NONCE_ENCRYPT), keyInfo: info, type = 'content', bytes }: Hidden = {}): string {
-  const made = encrypt(cipher, key, COUNTING, plain)
+export function hidden(sc: ScVersion, plain: string | Uint8Array, { id = '_ed', cipher = AES256_GCM, key = derived(SECRET_A, NONCE_ENCRYPT), keyInfo: info, type = 'content', iv = 7, bytes }: Hidden = {}): string {
+  const made = encrypt(cipher, key, counting(iv), plain)
   return `<xenc:EncryptedData xmlns:xenc="${NS.xenc}" xmlns:ds="${NS.ds}" xmlns:wsse="${NS.wsse}" Id="${id}" Type="${type === 'content' ? ENCRYPTED_CONTENT : ENCRYPTED_ELEMENT}"><xenc:EncryptionMethod Algorithm="${cipher.uri}"/>${
     info ?? keyInfo(reference('#_d2', sc.dk))}<xenc:CipherData><xenc:CipherValue>${Buffer.from(bytes?.(made) ?? made).toString('base64')}</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>`
 }

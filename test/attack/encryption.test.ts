@@ -151,6 +151,10 @@ describe('E5: ciphertext where none may stand', () => {
     'in the signature': (given) => ({ ...given, signatures: given.signatures.replace('</ds:KeyInfo>', `${oracle}</ds:KeyInfo>`) }),
   }
   test.each(Object.keys(PLACES))('%s, listed', (place) => expectRefused(xmlOf((PLACES[place] as (given: Parts) => Parts)({ ...signed(withSecondKey(parts())), lists: list('_oracle') })), { fault: ['failedCheck', 'invalidSecurity'] }))
+  test('beside the content of Body it is not even decrypted', () => {
+    const beside = PLACES['beside the content of Body'] as (given: Parts) => Parts
+    expectRefused(xmlOf(beside({ ...signed(withSecondKey(parts())), lists: list('_oracle') })), { fault: 'failedCheck', code: 'ERR_WSS_ENCRYPTION' })
+  })
   test('listed first, with the true one behind it', () => {
     const given = b0eParts()
     expectRefused(xmlOf({ ...given, lists: list('_oracle', '_ed'), headers: [...given.headers, `<w:W xmlns:w="urn:w">${oracle}</w:W>`] }), { fault: 'failedCheck', code: 'ERR_WSS_ENCRYPTION' })

@@ -1,6 +1,6 @@
 /** Shapes that a reader must cope with and that no recording shows: each opens, and says who signed and what was covered. */
 import { describe, expect, test } from 'vitest'
-import { encryptKey, wrapKey } from '../../../src/crypto/cipher.ts'
+import { decrypt, encryptKey, wrapKey } from '../../../src/crypto/cipher.ts'
 import { digest, hmac, rsaSign, secretKey } from '../../../src/crypto/hash.ts'
 import { DEFAULT_LIMITS } from '../../../src/options.ts'
 import { AES128_CBC, AES256_CBC, AES256_GCM, EXCLUSIVE_C14N, HMAC_SHA1, HMAC_SHA512, KW_AES256, RSA_OAEP_MGF1P, RSA_SHA256, SHA1, SHA512 } from '../../../src/spec/algorithms.ts'
@@ -16,6 +16,13 @@ import {
 
 const names = (elements: Iterable<Element>): readonly string[] => [...elements].map((each) => each.local)
 const tokens = (given: Parts, ...more: readonly string[]): Parts => ({ ...given, tokens: more })
+const attempted = <T>(make: () => T): T | undefined => {
+  try {
+    return make()
+  } catch {
+    return undefined
+  }
+}
 const SHA1_NAME = (bytes: Uint8Array): string => digest('sha1', bytes).toString('base64')
 
 describe.each(DIALECTS)('%s', (_, dialect) => {
@@ -71,6 +78,22 @@ describe('contexts', () => {
       const sealed = { ...clear, lists: list('_ed', '_es'), body, signatures: hidden(sc, clear.signatures, { id: '_es', type: 'element', cipher: AES256_CBC, key: derived(secret, NONCE_ENCRYPT) }) }
       expect(opening(xmlOf(sealed), { keys: renewed }).signer).toMatchObject({ instance })
     }
+  })
+  test('the instance that signed is the one that encrypted, also where another key would turn the ciphertext into something', () => {
+    // CBC under a wrong key has padding that fits now and then, and nothing left before it: that is the content of an empty Body.
+    const tokens_ = [dkt(sc, '_d1', { str: reference(ID_A, sc.sct) }), dkt(sc, '_d2', { str: reference(ID_A, sc.sct) })]
+    const clear = signed({ ...parts(), tokens: tokens_, body: '<s:Body wsu:Id="_body">x</s:Body>' }, { key: derived(second.secret, NONCE_SIGN) })
+    let fitting = 0
+    for (let iv = 0; iv < 3_000 && fitting < 3; iv++) {
+      const key = derived(second.secret, NONCE_ENCRYPT)
+      const body = `<s:Body wsu:Id="_body">${hidden(sc, 'x', { cipher: AES256_CBC, key, iv })}</s:Body>`
+      const bytes = Buffer.from(/<xenc:CipherValue>([^<]+)/.exec(body)?.[1] ?? '', 'base64')
+      const misread = attempted(() => decrypt(AES256_CBC, derived(SECRET_A, NONCE_ENCRYPT), bytes))
+      if (misread === undefined || misread.length > 0) continue
+      fitting++
+      expect(opening(xmlOf({ ...clear, lists: list('_ed'), body }), { keys: renewed }).envelope.body.text).toBe('x')
+    }
+    expect(fitting).toBeGreaterThan(0)
   })
   test('an instance that has expired needs renewal; an unnamed one is only sought among those that have not', () => {
     const expiring = keysWith([{ ...first, expires: NOW }, second])
