@@ -341,12 +341,12 @@ function derivedFrom(source: Resolved, { nonce, label, offset, length }: Omit<De
 }
 
 /** WS-SC 1.3 §2: Identifier, and Instance when the key has a name. Other children say nothing to us. */
-export function readContextToken(token: Element): { readonly identifier: string; readonly instance: string | undefined } {
+function readContextToken(token: Element): { readonly identifier: string; readonly instance: string | undefined } {
   const instance = optional(token, token.ns, 'Instance')
   return { identifier: trimmed(only(token, token.ns, 'Identifier')), instance: instance === undefined ? undefined : trimmed(instance) }
 }
 /** WS-SC 1.3 §8: the instance of an external reference stands on it, in the namespace of WS-SC. */
-export function instanceOf(reference: Element): string | undefined {
+function instanceOf(reference: Element): string | undefined {
   return reference.attributes.find((each) => each.local === 'Instance' && SC_VERSIONS.has(each.ns))?.value
 }
 
