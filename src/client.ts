@@ -9,7 +9,7 @@ import { type Clock, systemClock } from './clock.ts'
 import type { Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
-import { BootstrapFailed, DeliveryFailed, FAULTS, PeerViolation, SecurityFailure, SoapFault, TransportFailed, UsageError, WsrmError } from './errors.ts'
+import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, SoapFault, TransportFailed, UsageError, WsrmError } from './errors.ts'
 import { Gate, type OwnKeys } from './gate.ts'
 import { type Reply, replyOf, type XmlBody } from './message.ts'
 import { type ConversationEvents, Listeners } from './observe.ts'
@@ -142,6 +142,9 @@ class ClientFace implements Client {
       renewWith: (token, request, signal, messageId) => this.#establish(this.#lineOf(token.peer), request, signal, { token, messageId }),
       cancelWith: (token, request, signal) => this.#cancelWith(token, request, signal),
     })
+    this.tokens.on('renewed', ({ tokenId }) => {
+      for (const [lane, events] of this.#open) if (this.#engine.status(lane)?.tokenId === tokenId) events.emit('renewed', { tokenId })
+    })
     this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache())
     this.#engine = new SequenceEngine({
       ...shared, security: this.tokens, restoreDetached: true,
@@ -161,22 +164,36 @@ class ClientFace implements Client {
     const line = this.#line(String(url), options)
     this.#restored ??= this.#restore()
     await this.#restored
-    const wait = waitOf(options)
     const known = options.name === undefined ? undefined : this.#engine.find(options.name)
     if (known !== undefined && this.#open.has(known)) throw new UsageError('ERR_NAME_TAKEN', `the conversation ${options.name} is open in this process already`)
-    const lane = known ?? await this.#openLane(line, options, wait)
-    const tokenId = await this.#tokenOf(lane, line)
     const events = new Listeners<ConversationEvents>()
+    // Before anything is waited for: of several who ask at the same moment one gets it.
+    if (known !== undefined) this.#open.set(known, events)
+    const { lane, tokenId } = await this.#taken(line, options, known).catch((error: unknown) => {
+      if (known !== undefined) this.#open.delete(known)
+      throw error
+    })
     this.#open.set(lane, events)
     if (known !== undefined) this.#engine.attach(lane)
     return new ConversationFace({
       lane, tokenId, engine: this.#engine, events, limits: this.#limits, random: this.#random, named: options.name !== undefined, offer: options.offer ?? true,
       ended: async (how) => {
         this.#open.delete(lane)
-        if (how === 'closed' && this.tokens.users(tokenId).length === 0) await this.tokens.cancel(tokenId, { timeoutMs: CANCEL_MS })
-        await owner?.[Symbol.asyncDispose]()
+        try {
+          if (how === 'closed' && this.tokens.users(tokenId).length === 0) await this.tokens.cancel(tokenId, { timeoutMs: CANCEL_MS })
+        } catch (error) {
+          // The conversation has ended; that its token could not be is no reason to say that it has not.
+          events.emit('error', { error: error instanceof Error ? error : new Error(String(error)) })
+        } finally {
+          await owner?.[Symbol.asyncDispose]()
+        }
       },
     })
+  }
+
+  async #taken(line: Line, options: ConnectOptions, known: LaneId | undefined): Promise<{ readonly lane: LaneId; readonly tokenId: TokenId }> {
+    const lane = known ?? await this.#openLane(line, options, waitOf(options))
+    return { lane, tokenId: await this.#tokenOf(lane, line) }
   }
 
   /** Step 1 of the flow: a live token of this peer is a required argument of `engine.open`, the only producer of CreateSequence. */
@@ -401,7 +418,7 @@ class ConversationFace implements Conversation {
     return replyOf(await this.#parts.engine.reply(this.#parts.lane, key, wait))
   }
 
-  #submit(body: XmlBody, options: SendOptions, shape: 'one-way' | 'request'): Promise<Ticket> {
+  async #submit(body: XmlBody, options: SendOptions, shape: 'one-way' | 'request'): Promise<Ticket> {
     const { engine, lane, limits, random } = this.#parts
     const content: Content = {
       action: options.action, messageId: urnUuid(random), body: contentXml(body, limits), headers: (options.headers ?? []).map((header) => contentXml(header, limits)),
@@ -434,8 +451,9 @@ class ConversationFace implements Conversation {
     try {
       await this.close({ timeoutMs: DISPOSE_MS })
     } catch (error) {
-      if (!(error instanceof DeliveryFailed)) await this.#end('detached')
-      throw error
+      await this.#end('detached')
+      // The client was disposed before: everything has ended with it.
+      if (!(error instanceof UsageError && error.code === 'ERR_ENGINE_CLOSED')) throw error
     }
   }
 }
