@@ -203,7 +203,8 @@ function coveredNames({ covered, endorsers }: Opened): readonly QName[] {
 }
 
 function reliableWords(reliable: Reliable, addressing: Addressing | undefined): Partial<OpenedLine> {
-  const { sequence, acknowledgements, ackRequested, body } = reliable
+  const { sequence, ackRequested, body } = reliable
+  const acknowledgements = reliable.acknowledgements.filter((each) => each.invalid === undefined)
   return {
     ...(sequence !== undefined && { sequence: { identifier: sequence.id, number: Number(sequence.number), ...(sequence.last && { lastMessage: true as const }) } }),
     ...(acknowledgements.length > 0 && { acknowledgement: acknowledgements.map(acknowledgementLine) }),

@@ -156,7 +156,7 @@ export class Lane {
       if (!(error instanceof PeerViolation)) throw error
       turn.settle.push({ kind: 'alarm', error })
       // The fault answers the header that broke the rule; what else the message carries is worked on as usual.
-      this.#say({ kind: 'fault', fault: error.fault, sequence: event.acknowledgement.sequence }, event, turn)
+      this.#say({ kind: 'fault', fault: error.fault, sequence, offending: event.acknowledgement }, event, turn)
     }
   }
 

@@ -86,6 +86,7 @@ export interface AcknowledgementRules {
  */
 export function acknowledgedSpans(received: ReceivedAcknowledgement, rules: AcknowledgementRules): readonly Span[] {
   const { ranges, nacks } = received
+  if (received.invalid !== undefined) throw invalid('WORDS', received.invalid)
   if (ranges.length > rules.maxRanges || nacks.length > rules.maxRanges) throw invalid('COUNT', `${Math.max(ranges.length, nacks.length)} ranges, at most ${rules.maxRanges}`)
   // WS-RM 1.1 §3.9: a Nack stands alone, beside neither ranges nor Final.
   if (nacks.length > 0 && (ranges.length > 0 || received.final)) throw invalid('MIXED', 'Nack beside ranges or Final')

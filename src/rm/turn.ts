@@ -54,7 +54,9 @@ export type OutboundBody =
   | { readonly kind: 'terminate-sequence'; readonly sequence: SequenceId; readonly lastNumber?: number }
   | { readonly kind: 'terminate-sequence-response'; readonly sequence: SequenceId }
   | { readonly kind: 'last-message' }
-  | { readonly kind: 'fault'; readonly fault: FaultRow; readonly sequence?: SequenceId; readonly maxNumber?: number; readonly acknowledgement?: Acknowledgement }
+  | { readonly kind: 'fault'; readonly fault: FaultRow; readonly sequence?: SequenceId; readonly maxNumber?: number; readonly acknowledgement?: Acknowledgement
+      /** InvalidAcknowledgement: what the peer said. */
+      readonly offending?: ReceivedAcknowledgement }
 
 /** One message to send; protection is applied when it leaves, with the keys of that day. */
 export interface Outbound {
@@ -101,6 +103,8 @@ export interface ReceivedAcknowledgement {
   readonly nacks: readonly bigint[]
   readonly none: boolean
   readonly final: boolean
+  /** What is wrong with it as it stands; the words are then those that could be read, to be shown and not to be used. */
+  readonly invalid?: string
 }
 export type ReceivedBody =
   | { readonly kind: 'create-sequence'; readonly acksTo: ReceivedAddress; readonly expiresMs?: number

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { FAULTS, type FaultRow, PeerViolation, UsageError } from '../errors.ts'
+import { FAULTS, PeerViolation, UsageError } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../options.ts'
 import type { Acknowledgement, Outbound, OutboundBody, ReceivedAcknowledgement, ReceivedAddress, ReceivedFault, SequenceId } from '../rm/turn.ts'
 import { ADDRESSING_VERSIONS, type AddressingVersion, NS, RM10, RM11, RM_VERSIONS, type RmVersion, rmAction, SC_VERSIONS, type ScVersion, type SoapVersion } from '../spec/versions.ts'
@@ -78,11 +78,7 @@ export function readReliable(envelope: EnvelopeParts, options: ReadOptions = {})
   // WS-RM 1.1 §3.7: at most one Sequence header in a message.
   if (sequences.length > 1) throw malformed('ERR_RM_SEQUENCE', 'two Sequence headers')
   const [sequence] = sequences
-  const acknowledgements = of('SequenceAcknowledgement').map((each) => readAcknowledgement(each, rm ?? RM11))
-  // WS-RM 1.1 §3.9: never two acknowledgements of one sequence in an envelope.
-  if (new Set(acknowledgements.map((each) => each.sequence)).size < acknowledgements.length) {
-    throw new PeerViolation('ERR_RM_ACK_TWICE', 'one sequence acknowledged twice', FAULTS.invalidAcknowledgement)
-  }
+  const acknowledgements = readAcknowledgements(of('SequenceAcknowledgement'), rm ?? RM11)
   const ackRequested = of('AckRequested').map((element) => ({ element, id: identifierIn(element) }))
   return {
     rm, elements, acknowledgements, ackRequested,
@@ -95,45 +91,51 @@ export function readReliable(envelope: EnvelopeParts, options: ReadOptions = {})
 function readSequence(element: Element, rm: RmVersion): NonNullable<Reliable['sequence']> {
   const last = element.all(element.ns, 'LastMessage')
   if (last.length > (rm.hasLastMessage ? 1 : 0)) throw malformed('ERR_RM_SEQUENCE', 'LastMessage in a version without it, or twice')
-  // WS-RM 1.1 §3.7: numbers run from 1 to 2^63 - 1.
-  return { element, id: identifierIn(element), number: readNumber(only(element, 'MessageNumber'), FAULTS.malformed), last: last.length > 0 }
+  // WS-RM 1.1 §3.7: numbers run from 1 to 2^63 - 1. §4.5: one above that has rolled over, which its sequence answers, if there is one.
+  return { element, id: identifierIn(element), number: readNumber(only(element, 'MessageNumber')), last: last.length > 0 }
 }
 
-function readAcknowledgement(element: Element, rm: RmVersion): ReceivedAcknowledgement & { readonly element: Element } {
-  const bad = (message: string): PeerViolation => new PeerViolation('ERR_RM_ACK', message, FAULTS.invalidAcknowledgement)
+type Acknowledged = ReceivedAcknowledgement & { readonly element: Element }
+/** WS-RM 1.1 §3.2: a header that rides along and is wrong does not keep its carrier from being worked on: what is wrong is told beside it. */
+function readAcknowledgements(headers: readonly Element[], rm: RmVersion): readonly Acknowledged[] {
+  const read = headers.map((each) => readAcknowledgement(each, rm))
+  return read.map((each) => {
+    // WS-RM 1.1 §3.9: never two acknowledgements of one sequence in an envelope; neither is the one to believe.
+    const isTwice = read.some((other) => other !== each && other.sequence === each.sequence)
+    const invalid = isTwice ? 'one sequence acknowledged twice' : wrongIn(each, rm)
+    if (invalid !== undefined) return { ...each, invalid }
+    return { ...each, ranges: each.ranges.toSorted((left, right) => (left[0] < right[0] ? -1 : left[0] > right[0] ? 1 : 0)) }
+  })
+}
+
+/** The words as they stand; a number that cannot be read is -1. */
+function readAcknowledgement(element: Element, rm: RmVersion): Acknowledged {
   const all = (local: string): readonly Element[] => element.all(element.ns, local)
-  const sequence = identifierIn(element)
-  const written = all('AcknowledgementRange')
-  const nacked = all('Nack')
-  const none = all('None').length > 0
-  const final = all('Final').length > 0
-  if (written.length > DEFAULT_LIMITS.ackRanges || nacked.length > DEFAULT_LIMITS.ackRanges) throw bad('an acknowledgement with too many ranges')
-  if ((none || final) && !rm.hasNoneAndFinal) throw bad('None or Final in a version without them')
-  // WS-RM 1.1 §3.9: Nack stands alone.
-  if (nacked.length > 0 && (written.length > 0 || none || final)) throw bad('Nack beside ranges, None or Final')
-  // Peer CXF 4: None stands behind the ranges; with ranges it says nothing. Peer Metro 4: RM 1.0 without any range means nothing accepted.
-  if (written.length === 0 && nacked.length === 0 && !none && rm.hasNoneAndFinal) throw bad('an acknowledgement that says nothing')
-  const ranges = readRanges(written, rm, bad)
-  const nacks = nacked.map((each) => readNumber(each, FAULTS.invalidAcknowledgement))
-  return { element, sequence, ranges, nacks, none, final }
+  const [written, nacked] = [all('AcknowledgementRange'), all('Nack')]
+  const isTooMany = written.length > DEFAULT_LIMITS.ackRanges || nacked.length > DEFAULT_LIMITS.ackRanges
+  const bound = (range: Element, name: string): bigint => parseUnsigned(range.attribute(name) ?? '') ?? -1n
+  const pairs = isTooMany ? [] : written.map((range) => [bound(range, 'Lower'), bound(range, 'Upper')] as const)
+  return {
+    element, sequence: identifierIn(element),
+    // Peer WCF, RM 1.0: nothing received is the range 0-0.
+    ranges: rm.hasNoneAndFinal ? pairs : pairs.filter(([lower, upper]) => lower !== 0n || upper !== 0n),
+    nacks: isTooMany ? [] : nacked.map((each) => (each.isLeaf ? parseUnsigned(each.text) : undefined) ?? -1n),
+    none: all('None').length > 0, final: all('Final').length > 0,
+    ...(isTooMany && { invalid: 'an acknowledgement with too many ranges' }),
+  }
 }
 
-function readRanges(written: readonly Element[], rm: RmVersion, bad: (message: string) => PeerViolation): readonly (readonly [bigint, bigint])[] {
-  const bound = (range: Element, name: string): bigint => {
-    const value = range.attribute(name)
-    if (value === undefined) throw bad(`a range without ${name}`)
-    const number = parseUnsigned(value)
-    if (number === undefined || number > LAST_NUMBER) throw bad(`${name} is no message number`)
-    return number
-  }
-  const pairs = written.map((range) => [bound(range, 'Lower'), bound(range, 'Upper')] as const)
-  // Peer WCF, RM 1.0: nothing received is the range 0-0.
-  const ranges = rm.hasNoneAndFinal ? pairs : pairs.filter(([lower, upper]) => lower !== 0n || upper !== 0n)
-  if (ranges.some(([lower, upper]) => lower < 1n || lower > upper)) throw bad('a range that is empty or begins below 1')
+/** WS-RM 1.1 §3.9: what an acknowledgement must be in itself; undefined when it is. */
+function wrongIn({ ranges, nacks, none, final, element, invalid }: Acknowledged, rm: RmVersion): string | undefined {
+  if (invalid !== undefined) return invalid
+  if ((none || final) && !rm.hasNoneAndFinal) return 'None or Final in a version without them'
+  if (nacks.length > 0 && (ranges.length > 0 || none || final)) return 'Nack beside ranges, None or Final'
+  // Peer CXF 4: None stands behind the ranges; with ranges it says nothing. Peer Metro 4: RM 1.0 without any range means nothing accepted.
+  if (element.all(element.ns, 'AcknowledgementRange').length === 0 && nacks.length === 0 && !none && rm.hasNoneAndFinal) return 'an acknowledgement that says nothing'
+  if (ranges.some(([lower, upper]) => lower < 1n || lower > upper || upper > LAST_NUMBER)) return 'a range that is empty, or outside of the numbers that there are'
+  if (nacks.some((number) => number < 1n || number > LAST_NUMBER)) return 'a Nack of a number that there is not'
   const sorted = ranges.toSorted((left, right) => (left[0] < right[0] ? -1 : left[0] > right[0] ? 1 : 0))
-  // WS-RM 1.1 §3.9: ranges in one acknowledgement do not overlap.
-  for (let at = 1; at < sorted.length; at++) if ((sorted[at]?.[0] ?? 0n) <= (sorted[at - 1]?.[1] ?? 0n)) throw bad('ranges overlap')
-  return sorted
+  return sorted.some(([lower], at) => at > 0 && lower <= (sorted[at - 1]?.[1] ?? 0n)) ? 'ranges overlap' : undefined
 }
 
 type BodyReader = (element: Element, options: ReadOptions) => ReliableBody
@@ -214,7 +216,10 @@ function readCreateSequenceResponse(element: Element, options: ReadOptions): Rel
 function lastNumber(element: Element): { readonly lastNumber?: bigint } {
   const found = element.all(element.ns, 'LastMsgNumber')
   if (found.length > 1) throw malformed('ERR_RM_BODY', 'LastMsgNumber twice')
-  return found[0] === undefined ? {} : { lastNumber: readNumber(found[0], FAULTS.malformed) }
+  if (found[0] === undefined) return {}
+  const number = readNumber(found[0])
+  if (number > LAST_NUMBER) throw malformed('ERR_RM_NUMBER', 'LastMsgNumber above 2^63 - 1')
+  return { lastNumber: number }
 }
 
 /** The version of WS-Addressing in the reference is that of the message: RM 1.0 goes with either. */
@@ -249,12 +254,10 @@ function identifierIn(parent: Element): SequenceId {
 }
 
 const LAST_NUMBER = 2n ** 63n - 1n
-/** A message number: 1 to 2^63 - 1. */
-function readNumber(element: Element, fault: FaultRow): bigint {
+/** A number from 1. */
+function readNumber(element: Element): bigint {
   const number = element.isLeaf ? parseUnsigned(element.text) : undefined
-  if (number === undefined || number < 1n) throw new PeerViolation('ERR_RM_NUMBER', `${element.local} is no message number`, fault)
-  // WS-RM 1.1 §4.5: above 2^63 - 1 the numbers have rolled over.
-  if (number > LAST_NUMBER) throw new PeerViolation('ERR_RM_ROLLOVER', 'a message number above 2^63 - 1', FAULTS.messageNumberRollover)
+  if (number === undefined || number < 1n) throw malformed('ERR_RM_NUMBER', `${element.local} is no message number`)
   return number
 }
 /** xs:unsignedLong: digits, a plus sign and zeros in front, white space around. BigInt, so that no two numbers become one. */
@@ -381,14 +384,22 @@ const written = (expiresMs: number | undefined, wsrm: Vocabulary): Element | und
 const behaviour = (rm: RmVersion): Element | undefined => (rm.hasOfferEndpoint ? wordsOf(rm)('IncompleteSequenceBehavior', 'DiscardFollowingFirstGap') : undefined)
 
 function fault(body: OutboundBody & { readonly kind: 'fault' }, options: WriteOptions): MessageParts {
-  const shown = body.acknowledgement === undefined ? undefined : writeAcknowledgement(body.acknowledgement, options.rm)
-  // WS-RM 1.1 §4.4 shows the offending acknowledgement in the detail; §3.5: a fault about a closed sequence carries the final one as a header.
-  const inDetail = body.fault.name === FAULTS.invalidAcknowledgement.name
   const parts = writeFault({
     row: body.fault,
     ...(body.sequence !== undefined && { sequence: body.sequence }),
     ...(body.maxNumber !== undefined && { maxNumber: body.maxNumber }),
-    ...(inDetail && shown !== undefined && { acknowledgement: shown }),
+    // WS-RM 1.1 §4.4: the detail shows the offending acknowledgement.
+    ...(body.offending !== undefined && { acknowledgement: repeated(body.offending, options.rm) }),
   }, options)
-  return inDetail || shown === undefined ? parts : { ...parts, headers: [...parts.headers, shown] }
+  // WS-RM 1.1 §3.5: a fault about a closed sequence carries its final acknowledgement.
+  return body.acknowledgement === undefined ? parts : { ...parts, headers: [...parts.headers, writeAcknowledgement(body.acknowledgement, options.rm)] }
+}
+/** An acknowledgement as it was received, as far as it could be read. */
+function repeated({ sequence, ranges, nacks, none, final }: ReceivedAcknowledgement, rm: RmVersion): Element {
+  const wsrm = wordsOf(rm)
+  const [spans, numbers] = [ranges.filter(([lower, upper]) => lower >= 0n && upper >= 0n), nacks.filter((number) => number >= 0n)]
+  return wsrm(
+    'SequenceAcknowledgement', wsrm('Identifier', sequence), spans.map(([lower, upper]) => wsrm('AcknowledgementRange', { Lower: String(lower), Upper: String(upper) })),
+    none ? wsrm('None') : undefined, final ? wsrm('Final') : undefined, numbers.map((number) => wsrm('Nack', String(number))),
+  )
 }

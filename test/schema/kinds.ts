@@ -129,7 +129,7 @@ export function* sessionMessages(versions: Versions): Iterable<readonly [name: s
   yield ['TerminateSequence', asked(write({ kind: 'terminate-sequence', sequence: SEQUENCE, lastNumber: 6 }))]
   yield ['TerminateSequence of nothing', asked(write({ kind: 'terminate-sequence', sequence: SEQUENCE }))]
   for (const [name, row] of rmFaults(rm)) {
-    const bad = row === FAULTS.invalidAcknowledgement ? { acknowledgement: { sequence: SEQUENCE, ranges: [[1, 9]] as const, final: false } } : {}
+    const bad = row === FAULTS.invalidAcknowledgement ? { offending: { sequence: SEQUENCE, ranges: [[1n, 9n]] as const, nacks: [], none: false, final: false } } : {}
     const parts = write({ kind: 'fault', fault: row, ...(WITHOUT_SEQUENCE.has(name) ? {} : { sequence: SEQUENCE }), ...(row === FAULTS.messageNumberRollover && { maxNumber: 9_007_199_254_740_991 }), ...bad })
     yield [`fault ${name}`, told(parts)]
   }

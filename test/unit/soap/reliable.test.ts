@@ -5,6 +5,7 @@ import type { Acknowledgement, Outbound, OutboundBody } from '../../../src/rm/tu
 import { parseUnsigned, readDuration, readReliable, type Reliable, UNDERSTOOD_RELIABLE, writeAcknowledgement, writeDuration, type WriteOptions, writeReliable } from '../../../src/soap/reliable.ts'
 import { RM10, RM11, type RmVersion, SC05, SC13, SOAP11, SOAP12, type SoapVersion, WSA04, WSA10 } from '../../../src/spec/versions.ts'
 import { canonicalize } from '../../../src/xml/canonical.ts'
+import { Element } from '../../../src/xml/tree.ts'
 import vectors from '../../vector/derived-key-vectors.json' with { type: 'json' }
 import { by, through } from './read.ts'
 
@@ -92,7 +93,7 @@ describe('what is written is read again', () => {
     for (const rm of [RM11, RM10]) for (const soap of [SOAP12, SOAP11]) for (const row of Object.values(FAULTS).filter((each) => each.family === 'wsrm')) {
       // In SOAP 1.1 these two are the faultcode itself, which leaves no place for whose fault it is.
       const named = row.name !== 'CreateSequenceRefused' && row.name !== 'WSRMRequired'
-      const acknowledgement = row === FAULTS.invalidAcknowledgement ? { acknowledgement: { sequence: 'urn:s', ranges: [[1, 2]] as const, final: false } } : {}
+      const acknowledgement = row === FAULTS.invalidAcknowledgement ? { offending: { sequence: 'urn:s', ranges: [[1n, 2n]] as const, nacks: [], none: false, final: false } } : {}
       const { body } = again({ body: { kind: 'fault', fault: row, ...(named && { sequence: 'urn:s' }), ...acknowledgement } }, rm, soap)
       expect(body).toMatchObject({ kind: 'fault', fault: { ...((soap === SOAP12 || named) && { code: row.code }), rmFault: row.name, reason: row.reason } })
       if (body.kind === 'fault') expect(body.fault.sequence).toBe(named ? 'urn:s' : undefined)
@@ -143,8 +144,13 @@ describe('numbers', () => {
     expect(sequence('9007199254740993').sequence?.number).toBe(9007199254740993n)
     expect(sequence('9223372036854775807').sequence?.number).toBe(9223372036854775807n)
   })
-  test.each(['9223372036854775808', '18446744073709551616', '9'.repeat(60)])('%s has rolled over', (text) => {
-    expect(violation(() => sequence(text)).fault).toBe(FAULTS.messageNumberRollover)
+  test.each(['9223372036854775808', '18446744073709551616', '9'.repeat(60)])('%s has rolled over, which is for its sequence to say: the fault names it', (text) => {
+    expect(sequence(text).sequence).toMatchObject({ id: 's', number: BigInt(text) })
+  })
+  test('LastMsgNumber has no number above 2^63 - 1', () => {
+    const close = (text: string): Reliable => readReliable(by('', `<wsrm:CloseSequence><wsrm:Identifier>s</wsrm:Identifier><wsrm:LastMsgNumber>${text}</wsrm:LastMsgNumber></wsrm:CloseSequence>`))
+    expect(close('9223372036854775807').body).toMatchObject({ lastNumber: 2n ** 63n - 1n })
+    expect(violation(() => close('9223372036854775808')).fault).toBe(FAULTS.malformed)
   })
   test('a number of any length costs next to nothing', () => { expect(parseUnsigned('9'.repeat(3_000_000))).toBeUndefined() })
 })
@@ -164,11 +170,18 @@ describe('acknowledgements', () => {
     ['Nack beside ranges', `${range(1, 1)}<r:Nack>2</r:Nack>`], ['Nack beside None', '<r:None/><r:Nack>2</r:Nack>'], ['Final behind Nack', '<r:Nack>2</r:Nack><r:Final/>'],
     ['no Upper', '<r:AcknowledgementRange Lower="1"/>'], ['letters', range('a', 'b')], ['beyond 2^63', range(1, '9223372036854775808')], ['Nack 0', '<r:Nack>0</r:Nack>'],
     ['too many ranges', Array.from({ length: 257 }, (_, index) => range(index * 2 + 1, index * 2 + 1)).join('')],
-  ])('refused: %s', (_, inside) => { expect(violation(() => ack(inside)).fault).toBe(FAULTS.invalidAcknowledgement) })
-  test('RM 1.0 knows neither None nor Final', () => { for (const inside of ['<r:None/>', `${range(1, 1)}<r:Final/>`]) expect(violation(() => ack(inside, 'wsrm10')).fault).toBe(FAULTS.invalidAcknowledgement) })
-  test('one sequence twice in one envelope is refused', () => {
-    const header = `<wsrm:SequenceAcknowledgement><wsrm:Identifier>s</wsrm:Identifier><wsrm:None/></wsrm:SequenceAcknowledgement>`
-    expect(violation(() => readReliable(by(header + header))).fault).toBe(FAULTS.invalidAcknowledgement)
+  ])('invalid, and its carrier is read all the same: %s', (_, inside) => { expect(ack(inside)).toMatchObject({ sequence: 's', invalid: expect.any(String) as string }) })
+  test('one that holds is not called invalid', () => { for (const inside of ['<r:None/>', `${range(1, 2)}<r:Final/>`, '<r:Nack>2</r:Nack>']) expect(ack(inside)).not.toHaveProperty('invalid') })
+  test('RM 1.0 knows neither None nor Final', () => { for (const inside of ['<r:None/>', `${range(1, 1)}<r:Final/>`]) expect(ack(inside, 'wsrm10')).toHaveProperty('invalid') })
+  test('one sequence twice in one envelope: neither is believed, another’s is', () => {
+    const header = (id: string): string => `<wsrm:SequenceAcknowledgement><wsrm:Identifier>${id}</wsrm:Identifier><wsrm:None/></wsrm:SequenceAcknowledgement>`
+    expect(readReliable(by(header('s') + header('t') + header('s'))).acknowledgements.map((each) => 'invalid' in each)).toEqual([true, false, true])
+  })
+  test('the fault shows it as it was received', () => {
+    const offending = ack(range(3, 2) + range('a', 1) + '<r:Nack>4</r:Nack>')
+    if (offending === undefined) throw new Error('an acknowledgement')
+    const [body] = write({ body: { kind: 'fault', fault: FAULTS.invalidAcknowledgement, sequence: 's', offending } }, RM11).body
+    expect(body instanceof Element && canonicalize(body)).toContain(`<s:Detail><wsrm:SequenceAcknowledgement xmlns:wsrm="${RM11.ns}"><wsrm:Identifier>s</wsrm:Identifier><wsrm:AcknowledgementRange Lower="3" Upper="2"></wsrm:AcknowledgementRange><wsrm:Nack>4</wsrm:Nack></wsrm:SequenceAcknowledgement></s:Detail>`)
   })
   test('a written acknowledgement with Nacks has nothing else', () => {
     const acknowledgement: Acknowledgement = { sequence: 's', ranges: [[1, 1]], nacks: [2], final: true }
