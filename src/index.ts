@@ -4,10 +4,10 @@
  * @module
  */
 export { connect, createClient, type Client, type ClientOptions, type ConnectOptions, type Conversation, type SendOptions } from './client.ts'
-export { createService, type Service, type ServiceOptions } from './service.ts'
+export { createService, type Handler, type Service, type ServiceOptions } from './service.ts'
 export { x509, type ClientBootstrap, type Identity, type ServiceBootstrap } from './bootstraps.ts'
 export type { Certificate, Trust } from './crypto/certificate.ts'
-export { ApplicationFault, type Message, type Outcome, type Reply, type XmlBody } from './message.ts'
+export { ApplicationFault, type Commit, type Message, type Outcome, type Reply, type SynchronousTx, type XmlBody } from './message.ts'
 export { BASIC256_SHA1, DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 export { type Limits, DEFAULT_LIMITS, type Wait } from './options.ts'
 // The three parts, for those who embed.

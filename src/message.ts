@@ -34,9 +34,13 @@ export interface Message extends Reply {
 export interface Outcome<Tx = never> {
   /** Action: by default that of the request with 'Response' behind it. */
   readonly reply?: { readonly action?: string; readonly body: XmlBody; readonly headers?: readonly XmlBody[] }
-  /** The application's own effect, in the very commit that consumes the message (D18). With SQLite: synchronous. */
-  readonly commit?: (tx: Tx) => void | Promise<void>
+  /** The application's own effect, in the very commit that consumes the message (D18). With SQLite: synchronous. Without a store there is no commit. */
+  readonly commit?: Commit<Tx>
 }
+/** `never`: no store, so nothing to write with. A database that works without waiting can wait for nothing: a promise would be too late. */
+export type Commit<Tx> = [Tx] extends [never] ? undefined : (tx: Tx) => Tx extends SynchronousTx ? void | undefined : void | Promise<void>
+/** What tells node:sqlite's DatabaseSync by, without naming it. */
+export interface SynchronousTx { readonly isTransaction: boolean; readonly isOpen: boolean }
 
 /** Thrown by a handler: the message is consumed and answered with this fault. Anything else that is thrown means: try again. */
 export class ApplicationFault extends Error {

@@ -39,11 +39,14 @@ import { read } from './wss/open.ts'
 import { ReplayCache } from './wss/replay.ts'
 import { readElement } from './xml/reader.ts'
 
+/** An async function that returns nothing is a handler too. What `commit` is given is said by the store alone (NoInfer). */
+export type Handler<Tx = never> = (message: Message, context: { readonly signal: AbortSignal }) => Promise<Outcome<NoInfer<Tx>> | undefined | void>
+
 export interface ServiceOptions<Tx = never> {
   /** How clients may establish a token, each with whom it trusts. */
   readonly accept: readonly ServiceBootstrap[]
   /** Called once for each message, in the order of its sequence; the next one waits until it is consumed (D18). */
-  readonly handle: (message: Message, context: { readonly signal: AbortSignal }) => Promise<Outcome<Tx> | undefined>
+  readonly handle: Handler<Tx>
   /** By action; else ReplyTo decides: anonymous = request, none or absent = one-way. */
   readonly operations?: Readonly<Record<string, { readonly shape: 'one-way' | 'request' }>>
   /** Alternatives: the RST decides. Replies keep the request's SOAP, WS-Addressing, RM and SC versions. */
@@ -363,7 +366,7 @@ class ServiceFace<Tx> implements Service {
     if (tokenId === undefined) throw new UsageError('ERR_LANE_UNKNOWN', 'the sequence of the message is not there any more')
     try {
       const outcome = await this.#options.handle(messageOf(delivery, tokenId), { signal })
-      const work = outcome?.commit
+      const work = outcome?.commit as DeliveryOutcome<Tx>['work']
       if (shape === 'one-way') return work === undefined ? undefined : { work }
       const given = outcome?.reply
       const answer: Content = {
