@@ -63,16 +63,22 @@ function said(opened: Opened): string {
   const { header, body, soap } = opened.envelope
   const ours = (header?.elements() ?? []).filter((each) => (ADDRESSING_VERSIONS.has(each.ns) || RM_VERSIONS.has(each.ns)) && each.attribute(soap.roleAttribute, soap.ns) === undefined)
   const { signer } = opened
-  const by = signer?.kind === 'context' ? [signer.identifier, signer.instance] : signer?.kind === 'certificate' ? signer.certificate.sha1 : signer?.kind === 'encrypted-key' ? signer.sha1 : ''
+  // A certificate that is not signed may be exchanged for another of the same key: whether that one is trusted is decided after opening.
+  const by = signer?.kind === 'context' ? [signer.identifier, signer.instance] : signer?.kind === 'certificate' ? signer.certificate.publicKey.export({ type: 'spki', format: 'pem' }) : signer?.kind === 'encrypted-key' ? signer.sha1 : ''
   return JSON.stringify([ours.map((each) => canonicalize(each)).sort(), canonicalize(body), by, opened.timestamp])
 }
+
+class NothingLeft extends Error {}
 
 /** Mutates `rounds` times, one to three mutations each. @throws {Error} a mutant opened and says something else, or broke the opener */
 export function mutate(subject: Subject, seed: number, rounds: number): Outcome {
   const { xml, keys, policy, now } = subject
   const honest = said(open(read(Buffer.from(xml), DEFAULT_LIMITS), keys, policy, now))
   const below = chance(seed)
-  const any = <T>(of: readonly T[]): T => of[below(of.length)] as T
+  const any = <T>(of: readonly T[]): T => {
+    if (of.length === 0) throw new NothingLeft()
+    return of[below(of.length)] as T
+  }
   const refused = new Map<string, number>()
   let opened = 0
   for (let round = 0; round < rounds; round++) {
@@ -80,7 +86,8 @@ export function mutate(subject: Subject, seed: number, rounds: number): Outcome 
     try {
       for (let times = 1 + below(3); times > 0; times--) mutant = any(MUTATIONS)(mutant, any, below)
     } catch (error) {
-      if (error instanceof XmlError) continue
+      // An earlier mutation left nothing to read, or nothing to change.
+      if (error instanceof XmlError || error instanceof NothingLeft) continue
       throw error
     }
     try {
