@@ -115,6 +115,18 @@ describe('answers to a request', () => {
     expect(await conversation.close({ timeoutMs: 10_000 })).toEqual({ outcome: 'terminated', lost: [] })
   })
 
+  test('the very first request, sent back, does not become the first reply', async () => {
+    const { here, middle, client } = await field()
+    const conversation = await client.connect(middle.url, as('client'))
+    let times = 0
+    middle.meddle = (seen, honest) => (isMessage(seen) && ++times <= 2 ? Promise.resolve(soap(seen.text)) : honest())
+    expect((await conversation.request(place('first'), { action: PLACE, timeoutMs: 10_000 })).body).toContain('first')
+    expect(conversation.status.offered).not.toBe(conversation.status.sequence)
+    await expectHonest(here, conversation, 'second')
+    expectAllProtected(here, middle.requests)
+    expect(await conversation.close({ timeoutMs: 10_000 })).toEqual({ outcome: 'terminated', lost: [] })
+  })
+
   test('a peer that holds the request and never gives its reply ends the wait with ReplyLost', async () => {
     const { here, middle, client } = await field()
     const conversation = await client.connect(middle.url, as('client'))
