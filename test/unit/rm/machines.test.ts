@@ -85,6 +85,8 @@ describe('the RM Destination', () => {
     expect(destination.next()?.number).toBe(2)
     destination.handle(consumed(2), NOW)
     expect(destination.next()).toBeUndefined()
+    // Nor is it kept.
+    expect(destination.waiting).toBe(0)
   })
   test('consumes only the message whose turn it is', () => {
     const destination = destinationAfter([made(), message(1), message(2)])

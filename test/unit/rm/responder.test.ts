@@ -54,6 +54,15 @@ describe('a sequence is known only under its token', () => {
     // The reply is kept still: a repeated request gets it.
     expect(nameOf(await bench.ask(message(ofA, 1, 'request')))).toBe('application')
   })
+  test('an acknowledgement of the sequence of requests, or an AckRequested for that of replies, is not for us to take', async () => {
+    const bench = new Bench({ deliver: async () => replyTo('m1') })
+    const sequence = await bench.created()
+    await bench.ask(message(sequence, 1, 'request'))
+    const before = await bench.rows()
+    expect(nameOf(await bench.ask({ body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence, ranges: [[1, 1]], final: true }] }))).toBe('UnknownSequence')
+    expect(nameOf(await bench.ask({ body: { kind: 'ack-requested' }, ackRequested: ['urn:replies'] }))).toBe('UnknownSequence')
+    expect(await bench.rows()).toEqual(before)
+  })
   test('another version of RM or of SOAP than the sequence began with does not know it', async () => {
     const bench = new Bench()
     const sequence = await bench.created()
