@@ -6,7 +6,7 @@
  */
 import type { ClientBootstrap } from './bootstraps.ts'
 import { type Clock, systemClock } from './clock.ts'
-import type { Trust } from './crypto/certificate.ts'
+import { type Certificate, checkTrust, type Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, SoapFault, TransportFailed, UsageError, WsrmError } from './errors.ts'
@@ -15,12 +15,12 @@ import { type Reply, replyOf, type XmlBody } from './message.ts'
 import { type ConversationEvents, Listeners } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
-import { type CloseReport, type EngineEvent, type LaneStatus, type PendingMessage, SequenceEngine, type Ticket } from './rm/engine.ts'
+import { type CloseReport, type EngineEvent, type LaneStatus, type OpenOptions, type PendingMessage, SequenceEngine, type Ticket } from './rm/engine.ts'
 import { DEFAULT_TIMING } from './rm/timing.ts'
 import type { Content, LaneId, Outbound } from './rm/turn.ts'
 import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
 import type { Established } from './sct/requestor.ts'
-import { currentInstance, type SecurityContextToken, type TokenId, type TokenRequest } from './sct/token.ts'
+import { currentInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest } from './sct/token.ts'
 import { sealedStore } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
@@ -122,6 +122,8 @@ class ClientFace implements Client {
   readonly #lasting: boolean
   /** By the name of the token's key. */
   readonly #lines = new Map<string, Line>()
+  /** Certificates of services that proved to have them, by thumbprint. */
+  readonly #proven = new Map<string, Certificate>()
   /** Conversations that are open in this process. */
   readonly #open = new Map<LaneId, Listeners<ConversationEvents>>()
   #restored: Promise<unknown> | undefined
@@ -198,13 +200,20 @@ class ClientFace implements Client {
 
   /** Step 1 of the flow: a live token of this peer is a required argument of `engine.open`, the only producer of CreateSequence. */
   async #openLane(line: Line, options: ConnectOptions, wait: Wait): Promise<LaneId> {
-    const tokenId = await this.tokens.token(line.peer, wait)
-    const { profile } = line
-    return this.#engine.open(tokenId, {
-      url: line.url, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
-      ...(options.name !== undefined && { name: options.name }),
-      ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
-    })
+    for (let tries = 0; tries < HAND_OVERS; tries++) {
+      const tokenId = await this.tokens.token(line.peer, wait)
+      // In use before anything else is waited for: the last conversation under it may be ending at this moment, and would cancel it.
+      const use = this.tokens.use(tokenId, OPENING)
+      try {
+        const token = await this.tokens.get(tokenId)
+        if (token === undefined) continue
+        await this.#mustTrust(token, line)
+        return await this.#engine.open(tokenId, openOptions(line, options))
+      } finally {
+        use[Symbol.dispose]()
+      }
+    }
+    throw new BootstrapFailed('ERR_BOOTSTRAP', 'every token ended while it was handed over', { retryable: true })
   }
   /** A conversation that comes back from the store must be the one that is asked for: the same service, as the same principal, under the same policy. */
   async #tokenOf(lane: LaneId, line: Line): Promise<TokenId> {
@@ -212,7 +221,18 @@ class ClientFace implements Client {
     const token = tokenId === undefined ? undefined : await this.tokens.remembered(tokenId)
     if (tokenId === undefined || token === undefined) throw new UsageError('ERR_CONVERSATION_OVER', 'the conversation is over')
     if (token.peer !== peerName(line.peer)) throw new UsageError('ERR_NAME_TAKEN', 'the conversation of that name has another service, another certificate or another profile')
+    await this.#mustTrust(token, line)
     return tokenId
+  }
+  /** A token that was there already was had from somebody whom another call trusted, perhaps in another process: this one has its own word. */
+  async #mustTrust(token: SecurityContextToken | undefined, { options: { bootstrap, trust, signal } }: Line): Promise<void> {
+    const thumbprint = token?.principal.kind === 'certificate' ? token.principal.thumbprint : ''
+    mustBeNamed(token?.principal, { bootstrap, trust })
+    const certificate = thumbprint === bootstrap.service.sha256 ? bootstrap.service : this.#proven.get(thumbprint)
+    if (certificate !== undefined) return checkTrust(certificate, trust, this.#clock.now(), signal)
+    const isPinned = 'pins' in trust && trust.pins.some((pin) => pin.replaceAll(/[:\s]/g, '').toLowerCase() === thumbprint)
+    // A certificate of an earlier process that is not the named one is known by its thumbprint only: enough for a pin, nothing to show to `verify`.
+    if (!isPinned && !('verify' in trust)) throw new BootstrapFailed('ERR_WSS_UNTRUSTED', 'the token was had from a service that is not trusted here')
   }
 
   async #restore(): Promise<void> {
@@ -267,10 +287,8 @@ class ClientFace implements Client {
     if (addressing.relatesTo !== messageId || addressing.action !== trustAction(request.sc, request.kind, 'response')) throw new BootstrapFailed('ERR_BOOTSTRAP_UNRELATED', 'the answer belongs to another request')
     if (this.#gate.mark(opened, 'bootstrap') === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very answer was seen before', FAULTS.failedCheck)
     const principal = await authenticate(opened, { trust, now: this.#clock.now(), signal })
-    // An authority says whom it vouches for, not who of them the service is: that is who the request was encrypted for. Pins and `verify` say it themselves.
-    if ('authorities' in trust && (principal.kind !== 'certificate' || principal.thumbprint !== bootstrap.service.sha256)) {
-      throw new SecurityFailure('ERR_WSS_UNTRUSTED', 'the answer is signed by another certificate than the one that the request was encrypted for', FAULTS.failedAuthentication)
-    }
+    mustBeNamed(principal, line.options)
+    if (opened.signer?.kind === 'certificate') this.#proven.set(opened.signer.certificate.sha256, opened.signer.certificate)
     const [element] = opened.envelope.body.elements()
     if (element === undefined) throw new BootstrapFailed('ERR_BOOTSTRAP_EMPTY', 'the answer has an empty Body')
     return { response: readTokenResponse(element, request.kind), principal }
@@ -377,6 +395,26 @@ class ClientFace implements Client {
     }
   }
 }
+
+/**
+ * An authority says whom it vouches for, not who of them the service is: that is who the request was encrypted for. Pins and `verify` say it
+ * themselves.
+ */
+function mustBeNamed(principal: Principal | undefined, { bootstrap, trust }: Pick<ConnectOptions, 'bootstrap' | 'trust'>): void {
+  if (!('authorities' in trust) || (principal?.kind === 'certificate' && principal.thumbprint === bootstrap.service.sha256)) return
+  throw new SecurityFailure('ERR_WSS_UNTRUSTED', 'the service answered with another certificate than the one that the request was encrypted for', FAULTS.failedAuthentication)
+}
+
+/** Choice. */
+const HAND_OVERS = 3
+/** A lane that has no name yet. */
+const OPENING = 'opening' as LaneId
+
+const openOptions = ({ url, profile }: Line, options: ConnectOptions): OpenOptions => ({
+  url, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
+  ...(options.name !== undefined && { name: options.name }),
+  ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
+})
 
 /** The peer is asked to forget the token; that it answers is not worth a long wait. */
 const CANCEL_MS = 5_000
