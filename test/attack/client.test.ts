@@ -275,6 +275,32 @@ describe('answers to the request for a token', () => {
     middle.meddle = (seen, honest) => (seen.action === trustAction(SC13, 'issue', 'request') ? Promise.resolve(soap(rstr({ by: identity('intruder'), response: response(), relatesTo: messageIdOf(seen) }).xml)) : honest())
     const conversation = await client.connect(middle.url, { ...as('client'), trust: { pins: [identity('intruder').certificate.sha256] } })
     expect(conversation.tokenId).toMatch(/^urn:uuid:/)
+    await expect(client.connect(middle.url, as('client'))).rejects.toMatchObject({ code: 'ERR_WSS_UNTRUSTED' })
+  })
+  test('a token that is there already is no way around the trust of the next call', async () => {
+    const { here, middle, client } = await field()
+    const first = await client.connect(middle.url, as('client'))
+    const pins = ['00'.repeat(32)]
+    await expect(client.connect(middle.url, { ...as('client'), trust: { pins } })).rejects.toMatchObject({ code: 'ERR_WSS_UNTRUSTED' })
+    await expect(client.connect(middle.url, { ...as('client'), trust: { verify: () => false } })).rejects.toMatchObject({ code: 'ERR_WSS_UNTRUSTED' })
+    await expect(client.connect(middle.url, { ...as('client'), trust: { authorities: [pem('client.pem')] } })).rejects.toMatchObject({ code: 'ERR_WSS_UNTRUSTED' })
+    expect((await client.connect(middle.url, { ...as('client'), trust: { pins: [SERVICE_IDENTITY.certificate.sha1] } })).tokenId).toBe(first.tokenId)
+    await first.request(place('first'), { action: PLACE })
+    await (await client.connect(middle.url, { ...as('client'), name: 'kept' })).detach()
+    await expect(client.connect(middle.url, { ...as('client'), name: 'kept', trust: { pins } })).rejects.toMatchObject({ code: 'ERR_WSS_UNTRUSTED' })
+    await expectHonest(here, await client.connect(middle.url, { ...as('client'), name: 'kept' }), 'kept')
+  })
+  test('a conversation that begins while another one ends has a token that lives', async () => {
+    const { here, middle, client } = await field()
+    let before = await client.connect(middle.url, as('client'))
+    for (let round = 0; round < 25; round++) {
+      await before.request(place(`before ${round}`), { action: PLACE, timeoutMs: 10_000 })
+      const closing = before.close()
+      for (let turn = 0; turn < round * 4; turn++) await new Promise<void>((resolve) => { setImmediate(resolve) })
+      before = await client.connect(middle.url, as('client'))
+      await expectHonest(here, before, `after ${round}`)
+      expect(await closing).toEqual({ outcome: 'terminated', lost: [] })
+    }
   })
   test('a message with an action that no header can hold is sent all the same', async () => {
     const { here, middle, client } = await field()
