@@ -12,13 +12,19 @@ export interface FaultRow {
   /** Whose namespace the subcode has; `soap` means that Code itself is the name (MustUnderstand, VersionMismatch). */
   readonly family: 'wsrm' | 'wsse' | 'wsu' | 'wsc' | 'wst' | 'wsa' | 'soap' | 'none'
   readonly reason: string
+  /** A subcode of the subcode, of the same family: what exactly is wrong with an addressing header. */
+  readonly within?: string
 }
 const row = (name: string, family: FaultRow['family'], reason: string, code: FaultRow['code'] = 'Sender'): FaultRow => ({ name, family, reason, code })
+const invalidHeader = (within?: string): FaultRow => ({
+  ...row('InvalidAddressingHeader', 'wsa', 'A header representing a Message Addressing Property is not valid and the message cannot be processed'), ...(within !== undefined && { within }),
+})
 export type FaultName =
   | 'sequenceTerminated' | 'unknownSequence' | 'invalidAcknowledgement' | 'messageNumberRollover' | 'createSequenceRefused'
   | 'createSequenceRefusedBusy' | 'sequenceClosed' | 'wsrmRequired' | 'lastMessageNumberExceeded' | 'failedCheck' | 'invalidSecurity'
   | 'unsupportedAlgorithm' | 'failedAuthentication' | 'messageExpired' | 'badContextToken' | 'unknownDerivationSource' | 'renewNeeded'
   | 'unableToRenew' | 'invalidRequest' | 'requestFailed' | 'actionNotSupported' | 'messageAddressingHeaderRequired' | 'invalidAddressingHeader'
+  | 'actionMismatch' | 'invalidCardinality' | 'onlyAnonymousSupported' | 'destinationUnreachable'
   | 'mustUnderstand' | 'versionMismatch' | 'malformed' | 'receiver'
 export const FAULTS: Readonly<Record<FaultName, FaultRow>> = {
   // WS-RM 1.1 §4: reasons are the text's own.
@@ -46,7 +52,11 @@ export const FAULTS: Readonly<Record<FaultName, FaultRow>> = {
   // WSA 1.0 SOAP binding §6.4, SOAP 1.2 §5.4.
   actionNotSupported: row('ActionNotSupported', 'wsa', 'The action cannot be processed at the receiver.'),
   messageAddressingHeaderRequired: row('MessageAddressingHeaderRequired', 'wsa', 'A required header representing a Message Addressing Property is not present'),
-  invalidAddressingHeader: row('InvalidAddressingHeader', 'wsa', 'A header representing a Message Addressing Property is not valid and the message cannot be processed'),
+  invalidAddressingHeader: invalidHeader(),
+  actionMismatch: invalidHeader('ActionMismatch'),
+  invalidCardinality: invalidHeader('InvalidCardinality'),
+  onlyAnonymousSupported: invalidHeader('OnlyAnonymousAddressSupported'),
+  destinationUnreachable: row('DestinationUnreachable', 'wsa', 'No route can be determined to reach the destination role defined by the WS-Addressing To.'),
   mustUnderstand: row('MustUnderstand', 'soap', 'One or more mandatory SOAP header blocks not understood'),
   versionMismatch: row('VersionMismatch', 'soap', 'The envelope version is not supported'),
   malformed: row('Sender', 'soap', 'The message is not a well-formed SOAP envelope'),
@@ -85,9 +95,12 @@ export class XmlError extends WsrmError {}
 /** The peer broke the protocol; `fault` is what it is told. */
 export class PeerViolation extends WsrmError {
   readonly fault: FaultRow
-  constructor(code: string, message: string, fault: FaultRow, details?: ErrorDetails) {
+  /** Headers that had to be understood and are not, as `{ns}local`. */
+  readonly notUnderstood: readonly `{${string}}${string}`[]
+  constructor(code: string, message: string, fault: FaultRow, details?: ErrorDetails & { readonly notUnderstood?: readonly `{${string}}${string}`[] }) {
     super(code, message, details)
     this.fault = fault
+    this.notUnderstood = details?.notUnderstood ?? []
   }
 }
 /** A message failed its security checks. `code` is for us; `fault` is the outward face, one for all cryptographic failures. */

@@ -8,7 +8,7 @@ import type { ServiceBootstrap } from './bootstraps.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
-import { FAULTS, type FaultRow, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
+import { FAULTS, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
 import { Gate, type OwnKeys } from './gate.ts'
 import { ApplicationFault, type Message, messageOf, type Outcome } from './message.ts'
 import { Listeners, type ServiceEvents } from './observe.ts'
@@ -203,13 +203,15 @@ class ServiceFace<Tx> implements Service {
       envelope = read(bytes, this.#limits)
       if (envelope.soap !== soap) throw new PeerViolation('ERR_HTTP_MEDIA', 'the media type names another SOAP version', FAULTS.versionMismatch)
     } catch (error) {
-      return this.#refuse(error, { versions: { soap } }, 400)
+      // BP 1.2 R1126: a SOAP 1.1 fault comes with 500. SOAP 1.2 Part 2 §7.5: VersionMismatch too, another fault of the sender's with 400.
+      const isServerStatus = soap === SOAP11 || (error instanceof PeerViolation && error.fault === FAULTS.versionMismatch)
+      return this.#refuse(error, { versions: { soap } }, isServerStatus ? 500 : 400)
     }
     const claims = claimsOf(envelope)
     try {
       const named = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
       // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
-      if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.invalidAddressingHeader)
+      if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
       const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
       if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, wait)
       return await this.#session(envelope, claims, trust?.kind === 'cancel', wait)
@@ -225,6 +227,7 @@ class ServiceFace<Tx> implements Service {
     const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'bootstrap', 'remembered')
     mustUnderstand(opened)
     const addressing = readCovered(opened)
+    this.#mustBeHere(addressing.to)
     // Before anything is issued: an answer that cannot be written would leave a token that nobody has.
     if (opened.signer?.kind !== 'certificate') throw new SecurityFailure('ERR_WSS_SIGNER', 'the request is not signed with a certificate', FAULTS.failedCheck)
     const { principal, bootstrap } = await this.#authenticate(opened, wait)
@@ -292,6 +295,7 @@ class ServiceFace<Tx> implements Service {
       const { received } = await this.#gate.receive(opened)
       // Both sides of a context have one key, so what we sent ourselves is rightly signed too. Answers go to the anonymous address, requests never.
       if (received.to !== undefined && ANONYMOUS.has(received.to)) throw new PeerViolation('ERR_WSA_MIRRORED', 'the message is addressed to whoever asks: it is an answer, not a request', FAULTS.invalidAddressingHeader)
+      this.#mustBeHere(received.to)
       const exchange = `x${++this.#exchanges}`
       const { promise, resolve } = Promise.withResolvers<HttpResponse>()
       this.#waiting.set(exchange, { profile, token, instance: signer.instance, answer: resolve })
@@ -305,7 +309,7 @@ class ServiceFace<Tx> implements Service {
       if (!(error instanceof PeerViolation)) throw error
       this.#events.emit('security', { code: error.code, detail: error.message })
       wait.signal?.throwIfAborted()
-      return this.#protectedFault(error.fault, claims.messageId, profile, token, signer.instance)
+      return this.#protectedFault(error, claims.messageId, profile, token, signer.instance)
     }
   }
 
@@ -317,6 +321,16 @@ class ServiceFace<Tx> implements Service {
     const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
     const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, 'sct')], declarations: {} }
     return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance)))
+  }
+
+  /**
+   * WSA 1.0 SOAP §6.4.2: what is addressed to another place is not for us; BP 2.0 R1153: what names none is. Only a service that was told its
+   * address knows: behind a proxy it is another than the one that listens.
+   */
+  #mustBeHere(to: string | undefined): void {
+    const { address } = this.#options
+    if (to === undefined || address === undefined || sameAddress(to, String(address))) return
+    throw new PeerViolation('ERR_WSA_TO', 'the message is addressed to another place', FAULTS.destinationUnreachable)
   }
 
   #respond(exchange: ExchangeId, answer: Outbound | 'accepted'): void {
@@ -337,9 +351,9 @@ class ServiceFace<Tx> implements Service {
     }
   }
 
-  #protectedFault(fault: FaultRow, relatesTo: string | undefined, profile: Profile, token: SecurityContextToken, instance: string | undefined): HttpResponse {
+  #protectedFault({ fault, notUnderstood }: PeerViolation, relatesTo: string | undefined, profile: Profile, token: SecurityContextToken, instance: string | undefined): HttpResponse {
     const versions = versionsOf(profile)
-    const parts = writeFault({ row: fault }, versions)
+    const parts = writeFault({ row: fault, notUnderstood }, versions)
     return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, this.#writing(profile, token, instance)))
   }
 
@@ -355,7 +369,7 @@ class ServiceFace<Tx> implements Service {
     this.#events.emit('security', { code: error.code, detail: error.message })
     const fault = error instanceof XmlError ? FAULTS.malformed : error.fault
     const versions: Versions = { addressing: WSA10, rm: RM11, sc: SC13, ...claims.versions }
-    return reply(status, encodeRefusal(fault, versions, claims.messageId))
+    return reply(status, encodeRefusal(fault, versions, claims.messageId, error instanceof PeerViolation ? error.notUnderstood : []))
   }
 
   // ---- the handler ----
@@ -380,9 +394,10 @@ class ServiceFace<Tx> implements Service {
       return { reply: this.#fault(delivery, { code: error.code, subcode: error.subcode, reason: error.reason, detail }) }
     }
   }
-  #fault({ received }: Delivery, fault: Parameters<typeof writeApplicationFault>[1]): Content {
+  #fault({ received, lane }: Delivery, fault: Parameters<typeof writeApplicationFault>[1]): Content {
+    const addressing = this.#engine.status(lane)?.addressing
     const body = writeApplicationFault(received.soap === '1.1' ? SOAP11 : SOAP12, fault)
-    return { action: WSA10.faultAction, messageId: urnUuid(this.#random), relatesTo: received.content.messageId, body, headers: [], isFault: true }
+    return { action: (addressing === '200408' ? WSA04 : WSA10).faultAction, messageId: urnUuid(this.#random), relatesTo: received.content.messageId, body, headers: [], isFault: true }
   }
 
   #observe(event: EngineEvent): void {
@@ -403,6 +418,8 @@ function tokenRequestOf(opened: Opened, action: string): TokenRequest {
   return request
 }
 
+/** BP 2.0 R1160: compared as strings, but for what a URL object adds when it is written. */
+const sameAddress = (one: string, other: string): boolean => one === other || (URL.canParse(one) && URL.canParse(other) && new URL(one).href === new URL(other).href)
 const ANONYMOUS: ReadonlySet<string> = new Set([WSA10.anonymous, WSA04.anonymous])
 
 /** A replay of a request for a token is known as one for as long as its Timestamp could pass, and the skew of clocks. */

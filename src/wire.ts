@@ -13,6 +13,7 @@ import type { Principal, SecurityContextToken, TokenId, TokenInstance } from './
 import { type Addressing, readAddressing, UNDERSTOOD_ADDRESSING, writeAddressing } from './soap/addressing.ts'
 import { faultDeclarations, faultOf, headersForUs, type MessageParts, readFault, requireUnderstood, writeEnvelope, writeFault } from './soap/envelope.ts'
 import { type Reliable, readReliable, type ScopeReference, UNDERSTOOD_RELIABLE, writeReliable } from './soap/reliable.ts'
+import { readTrustAction } from './soap/trust.ts'
 import { HMAC_SHA1, HMAC_SHA256, RSA_OAEP, RSA_OAEP_MGF1P, RSA_SHA1, RSA_SHA256, SHA1, SUITES } from './spec/algorithms.ts'
 import {
   ADDRESSING_VERSIONS, type AddressingVersion, NS, RM10, RM11, RM_VERSIONS, type RmVersion, SC05, SC13, SC_VERSIONS, type ScVersion, SOAP11, SOAP12, type SoapVersion, TRUST_VERSIONS, WSA04, WSA10,
@@ -92,8 +93,8 @@ function protectWith(message: Parameters<typeof protect>[0], token: SecurityCont
 }
 
 /** A fault without protection: for what was refused before there was a key to answer with. It says nothing that the sender did not know. */
-export function encodeRefusal(fault: FaultRow, versions: Versions, relatesTo?: string): Written {
-  const parts = writeFault({ row: fault }, versions)
+export function encodeRefusal(fault: FaultRow, versions: Versions, relatesTo?: string, notUnderstood: PeerViolation['notUnderstood'] = []): Written {
+  const parts = writeFault({ row: fault, notUnderstood }, versions)
   const addressing = writeAddressing({ action: parts.action, ...(relatesTo !== undefined && { relatesTo }) }, versions.addressing, versions.soap)
   const body = parts.body.filter((each) => each instanceof Element)
   return { xml: writeEnvelope(versions.soap, { headers: [...addressing, ...parts.headers], declarations: parts.declarations, body }), action: parts.action, soap: versions.soap }
@@ -126,8 +127,9 @@ function algorithmsOf(profile: Profile): ReadonlySet<string> {
 export interface Claims { readonly action?: string; readonly messageId?: string; readonly versions: Partial<Versions> & { readonly soap: SoapVersion } }
 export function claimsOf(envelope: Envelope): Claims {
   const rm = [...(envelope.header?.elements() ?? []), ...envelope.body.elements()].map((each) => RM_VERSIONS.get(each.ns)).find((row) => row !== undefined)
-  const sc = envelope.security?.elements().map((each) => SC_VERSIONS.get(each.ns)).find((row) => row !== undefined)
   const addressing = quietly(() => readAddressing(envelope))
+  // Before there is a context, the dialect is that of the request for one.
+  const sc = envelope.security?.elements().map((each) => SC_VERSIONS.get(each.ns)).find((row) => row !== undefined) ?? readTrustAction(addressing?.action ?? '')?.sc
   return {
     ...(addressing !== undefined && { action: addressing.action, ...(addressing.messageId !== undefined && { messageId: addressing.messageId }) }),
     versions: { soap: envelope.soap, ...(addressing !== undefined && { addressing: addressing.version }), ...(rm !== undefined && { rm }), ...(sc !== undefined && { sc }) },
@@ -176,6 +178,7 @@ export function decode(opened: Opened, from: { readonly principal: Principal; re
   return {
     tokenId: signer.identifier as TokenId, principal: from.principal, seenBefore: from.seenBefore,
     soap: envelope.soap.name, addressing: addressing.version.name, rm: reliable.rm?.name, action: addressing.action, replyTo: addressing.replyTo,
+    ...(addressing.faultTo !== undefined && { faultTo: addressing.faultTo }),
     ...(addressing.to !== undefined && { to: addressing.to }),
     ...(addressing.messageId !== undefined && { messageId: addressing.messageId }),
     ...(addressing.relatesTo !== undefined && { relatesTo: addressing.relatesTo }),

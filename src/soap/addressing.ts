@@ -19,6 +19,7 @@ export interface Addressing {
   readonly messageId?: string
   readonly relatesTo?: string
   readonly replyTo: ReceivedAddress
+  readonly faultTo?: ReceivedAddress
   /** The header blocks that these were read from: what must be covered before they are believed. */
   readonly elements: readonly Element[]
 }
@@ -47,16 +48,18 @@ export function readAddressing(envelope: EnvelopeParts): Addressing | undefined 
   const single = (local: string): Element | undefined => {
     const found = elements.filter((each) => each.local === local)
     // WSA 1.0 SOAP §6.4.1.1: a property that may stand once, stands once.
-    if (found.length > 1) throw invalid('ERR_WSA_TWICE', `wsa:${local} stands twice`)
+    if (found.length > 1) throw twice(`wsa:${local} stands twice`)
     return found[0]
   }
   const to = single('To')
   const messageId = single('MessageID')
   const replyTo = single('ReplyTo')
+  const faultTo = single('FaultTo')
   single('Action')
   const relatesTo = replyRelation(elements, version)
   return {
     version, elements, action: uri(action, URI_LENGTH), replyTo: replyTo === undefined ? { kind: 'absent' } : readEndpoint(replyTo, version),
+    ...(faultTo !== undefined && { faultTo: readEndpoint(faultTo, version) }),
     ...(to !== undefined && { to: uri(to, URI_LENGTH) }),
     ...(messageId !== undefined && { messageId: uri(messageId, DEFAULT_LIMITS.identifierLength) }),
     ...(relatesTo !== undefined && { relatesTo: uri(relatesTo, DEFAULT_LIMITS.identifierLength) }),
@@ -66,7 +69,7 @@ export function readAddressing(envelope: EnvelopeParts): Addressing | undefined 
 /** The one RelatesTo that says "reply"; other relationships may stand beside it. */
 function replyRelation(elements: readonly Element[], version: AddressingVersion): Element | undefined {
   const replies = elements.filter((each) => each.local === 'RelatesTo' && isReply(trimmed(each.attribute('RelationshipType') ?? ''), version))
-  if (replies.length > 1) throw invalid('ERR_WSA_TWICE', 'wsa:RelatesTo says twice what is replied to')
+  if (replies.length > 1) throw twice('wsa:RelatesTo says twice what is replied to')
   return replies[0]
 }
 // WSA 1.0 Core §3.1: a URI, by default …/reply. WSA 2004/08 §3: a QName, by default wsa:Reply.
@@ -95,6 +98,7 @@ function uri(element: Element, limit: number): string {
   if (text === '' || text.length > limit) throw invalid('ERR_WSA_CONTENT', `${element.local} is empty or too long`)
   return text
 }
+const twice = (message: string): PeerViolation => new PeerViolation('ERR_WSA_TWICE', message, FAULTS.invalidCardinality)
 const invalid = (code: string, message: string): PeerViolation => new PeerViolation(code, message, FAULTS.invalidAddressingHeader)
 
 // ---- written ----

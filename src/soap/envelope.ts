@@ -70,9 +70,17 @@ export function notUnderstood(envelope: EnvelopeParts, understood: ReadonlySet<s
  */
 export function requireUnderstood(envelope: EnvelopeParts, understood: ReadonlySet<string>): void {
   // SOAP 1.2 Part 1 §2.4, SOAP 1.1 §4.2.3: a mandatory header for us that is not understood ends the processing.
-  const [first] = notUnderstood(envelope, understood)
-  if (first !== undefined) throw new PeerViolation('ERR_SOAP_MUST_UNDERSTAND', `the header ${first.slice(0, 256)} must be understood and is not`, FAULTS.mustUnderstand)
+  const names = notUnderstood(envelope, understood)
+  const [first] = names
+  if (first === undefined) return
+  const told = names.filter((name) => name.length <= TEXT_LIMIT).slice(0, MOST_TOLD)
+  throw new PeerViolation('ERR_SOAP_MUST_UNDERSTAND', `the header ${first.slice(0, TEXT_LIMIT)} must be understood and is not`, FAULTS.mustUnderstand, { notUnderstood: told })
 }
+
+/** Longest text of a fault that is kept: a peer may put a stack trace there. */
+const TEXT_LIMIT = 256
+/** A peer that asks for more than these learns enough. Choice. */
+const MOST_TOLD = 8
 
 function isMandatory(header: Element, soap: SoapVersion): boolean {
   const value = trimmed(header.attribute('mustUnderstand', soap.ns) ?? 'false')
@@ -113,7 +121,9 @@ const SOAP11_CODES: ReadonlyMap<string, string> = new Map([['Sender', 'Client'],
 /** The parts of a fault message: action, headers beside the addressing ones, Body content. */
 export function writeFault(fault: FaultContent, versions: FaultVersions): MessageParts {
   const { row } = fault
-  const action = row.family === 'wsrm' ? versions.rm.faultAction : versions.addressing.faultAction
+  // BP 2.0 R1035: MustUnderstand and VersionMismatch have an action of their own.
+  const isOfSoap = row === FAULTS.mustUnderstand || row === FAULTS.versionMismatch
+  const action = row.family === 'wsrm' ? versions.rm.faultAction : isOfSoap ? versions.addressing.soapFaultAction : versions.addressing.faultAction
   const declared = subcodeNamespace(row, versions)
   const declarations: Record<string, string> = declared === undefined ? {} : { [row.family]: declared }
   return versions.soap.name === '1.2' ? { action, ...fault12(fault, versions, declarations) } : { action, ...fault11(fault, versions, declarations) }
@@ -124,7 +134,8 @@ function fault12(fault: FaultContent, versions: FaultVersions, declarations: Rec
   const s = soapWords(versions.soap)
   const { row } = fault
   const code = row.family === 'soap' ? row.name : row.code
-  const subcode = row.family === 'soap' || row.family === 'none' ? undefined : s('Subcode', s('Value', `${row.family}:${row.name}`))
+  const within = row.within === undefined ? undefined : s('Subcode', s('Value', `${row.family}:${row.within}`))
+  const subcode = row.family === 'soap' || row.family === 'none' ? undefined : s('Subcode', s('Value', `${row.family}:${row.name}`), within)
   const detail = faultDetail(fault, versions)
   const body = s(
     'Fault', s('Code', s('Value', `s:${code}`), subcode), s('Reason', s('Text', ENGLISH, row.reason)),
@@ -142,7 +153,8 @@ function fault12(fault: FaultContent, versions: FaultVersions, declarations: Rec
 function fault11(fault: FaultContent, versions: FaultVersions, declarations: Record<string, string>): FaultParts {
   const { row } = fault
   const generic = `s:${SOAP11_CODES.get(row.code) ?? row.code}`
-  const own = row.family === 'soap' ? `s:${SOAP11_CODES.get(row.name) ?? row.name}` : row.family === 'none' ? generic : `${row.family}:${row.name}`
+  // WSA 1.0 SOAP §6.2: SOAP 1.1 has one faultcode, the most exact one.
+  const own = row.family === 'soap' ? `s:${SOAP11_CODES.get(row.name) ?? row.name}` : row.family === 'none' ? generic : `${row.family}:${row.within ?? row.name}`
   // WS-RM 1.1 §4 (SOAP 1.1 binding): a fault of an RM header has a generic faultcode and says the rest in a SequenceFault header.
   const inHeader = row.family === 'wsrm' && !WITHOUT_SEQUENCE_FAULT.has(row.name)
   const body = soapWords(versions.soap)('Fault', bare('faultcode', inHeader ? generic : own), bare('faultstring', row.reason))
@@ -210,8 +222,6 @@ function codeValues(fault: Element): readonly Element[] {
 
 // ---- faults, read ----
 
-/** Longest text of a fault that is kept: a peer may put a stack trace there. */
-const TEXT_LIMIT = 256
 const IDENTIFIER_LIMIT = 1_024
 const GENERIC_CODES: ReadonlyMap<string, string> = new Map([
   ['Client', 'Sender'], ['Server', 'Receiver'], ['Sender', 'Sender'], ['Receiver', 'Receiver'],

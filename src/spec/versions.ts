@@ -65,18 +65,20 @@ export interface AddressingVersion {
   readonly anonymous: string
   readonly none?: string
   readonly faultAction: string
+  /** The action of the faults that SOAP itself defines. */
+  readonly soapFaultAction: string
   /** WSA 1.0 Core §3.4: an absent ReplyTo means anonymous; 2004/08 has no default. */
   readonly replyToDefaultsToAnonymous: boolean
 }
 export const WSA10: AddressingVersion = {
   name: '200508', ns: 'http://www.w3.org/2005/08/addressing',
   anonymous: 'http://www.w3.org/2005/08/addressing/anonymous', none: 'http://www.w3.org/2005/08/addressing/none',
-  faultAction: 'http://www.w3.org/2005/08/addressing/fault', replyToDefaultsToAnonymous: true,
+  faultAction: 'http://www.w3.org/2005/08/addressing/fault', soapFaultAction: 'http://www.w3.org/2005/08/addressing/soap/fault', replyToDefaultsToAnonymous: true,
 }
 export const WSA04: AddressingVersion = {
   name: '200408', ns: 'http://schemas.xmlsoap.org/ws/2004/08/addressing',
   anonymous: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous',
-  faultAction: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/fault', replyToDefaultsToAnonymous: false,
+  faultAction: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/fault', soapFaultAction: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/fault', replyToDefaultsToAnonymous: false,
 }
 
 /** WS-MakeConnection §3.1: the anonymous URI with an id, everything after `id=` names the mailbox. */

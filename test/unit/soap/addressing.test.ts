@@ -28,10 +28,13 @@ describe('refused', () => {
   const action = '<wsa:Action>urn:a</wsa:Action>'
   test('no Action', () => { expect(refused('<wsa:To>urn:a</wsa:To>').fault).toBe(FAULTS.messageAddressingHeaderRequired) })
   test.each([
-    ['two versions', `${action}<wsa04:To>urn:t</wsa04:To>`], ['two Actions', action + action], ['two Tos', `${action}<wsa:To>urn:t</wsa:To><wsa:To>urn:u</wsa:To>`],
+    ['two Actions', action + action], ['two Tos', `${action}<wsa:To>urn:t</wsa:To><wsa:To>urn:u</wsa:To>`], ['two FaultTos', action + '<wsa:FaultTo><wsa:Address>urn:a</wsa:Address></wsa:FaultTo>'.repeat(2)],
     ['two MessageIDs', `${action}<wsa:MessageID>a</wsa:MessageID><wsa:MessageID>b</wsa:MessageID>`], ['two replies', `${action}<wsa:RelatesTo>a</wsa:RelatesTo><wsa:RelatesTo>b</wsa:RelatesTo>`],
+  ])('%s', (_, header) => { expect(refused(header).fault).toBe(FAULTS.invalidCardinality) })
+  test.each([
+    ['two versions', `${action}<wsa04:To>urn:t</wsa04:To>`],
     ['elements in a URI', `${action}<wsa:To><x/></wsa:To>`], ['an empty MessageID', `${action}<wsa:MessageID> </wsa:MessageID>`],
-    ['an endless MessageID', `${action}<wsa:MessageID>${'m'.repeat(1_025)}</wsa:MessageID>`], ['a ReplyTo without Address', `${action}<wsa:ReplyTo/>`],
+    ['an endless MessageID', `${action}<wsa:MessageID>${'m'.repeat(1_025)}</wsa:MessageID>`], ['a ReplyTo without Address', `${action}<wsa:ReplyTo/>`], ['a FaultTo without Address', `${action}<wsa:FaultTo/>`],
     ['a ReplyTo of the other version', `${action}<wsa:ReplyTo><wsa04:Address>urn:a</wsa04:Address></wsa:ReplyTo>`],
     ['a ReplyTo with two addresses', `${action}<wsa:ReplyTo><wsa:Address>urn:a</wsa:Address><wsa:Address>urn:b</wsa:Address></wsa:ReplyTo>`],
   ])('%s', (_, header) => { expect(refused(header).fault).toBe(FAULTS.invalidAddressingHeader) })

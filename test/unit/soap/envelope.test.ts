@@ -41,7 +41,7 @@ describe('faults', () => {
     expect(read.reason).toBe(row.reason)
     const families = { wsrm: RM11.ns, wsse: NS.wsse, wsu: NS.wsu, wsc: SC13.ns, wst: SC13.trust.ns, wsa: WSA10.ns } as const
     if (row.family === 'soap' || row.family === 'none') expect(read).toMatchObject({ code: row.family === 'soap' ? row.name : row.code })
-    else if (row.family !== 'wsrm' || soap === SOAP12) expect(read.subcode).toBe(`{${families[row.family]}}${row.name}`)
+    else if (row.family !== 'wsrm' || soap === SOAP12) expect(read.subcode).toBe(`{${families[row.family]}}${soap === SOAP11 ? row.within ?? row.name : row.name}`)
     if (row.family === 'wsrm') expect(read.rmFault).toBe(row.name)
   })
   test('families follow the dialect in use', () => {
