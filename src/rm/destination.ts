@@ -85,6 +85,8 @@ export class Destination {
   #heardAt: number | undefined
   /** Since when an acknowledgement is owed that nothing has carried. */
   #owedSince: number | undefined
+  /** The peer asked, so that even nothing is worth saying. */
+  #isAsked = false
   #isOverflowing = false
 
   constructor(options: DestinationOptions, from?: DestinationSnapshot, rows: Iterable<ReceivedRow> = []) {
@@ -132,12 +134,15 @@ export class Destination {
   acknowledgement(): Acknowledgement | undefined {
     if (this.#sequence === undefined || this.#state === 'none') return undefined
     // Peer CXF 4: an acknowledgement of a sequence that it has dropped kills the message that carries it; of one that was never used, none is owed.
-    if (this.#own.role === 'replies' && this.#accepted.spanCount === 0) return undefined
+    if (this.#own.role === 'replies' && this.#accepted.spanCount === 0 && !this.#isAsked) return undefined
     // WS-RM 1.1 §3.9: all accepted numbers and only these; Final as soon as the sequence is closed.
     return { sequence: this.#sequence, ranges: this.#accepted.spans, final: this.#own.rm.hasNoneAndFinal && (this.#state === 'closed' || this.#state === 'ended') }
   }
   /** The acknowledgement left on something. */
-  carried(): void { this.#owedSince = undefined }
+  carried(): void {
+    this.#owedSince = undefined
+    this.#isAsked = false
+  }
 
   get wakeAt(): number {
     if (this.#state === 'none' || this.#state === 'ended') return Infinity
@@ -164,7 +169,7 @@ export class Destination {
     switch (event.kind) {
       case 'created': return this.#created(event, now)
       case 'message': return this.#message(event, now, turn)
-      case 'ack-requested': return this.#state === 'ended' ? this.#fault(event, this.#ended(), turn) : this.#acknowledge(event, turn)
+      case 'ack-requested': return this.#askedFor(event, turn)
       case 'consumed': return this.#consume(event.number, turn)
       case 'close': return this.#close(event, now, turn)
       case 'terminate': return this.#terminate(event, now, turn)
@@ -230,7 +235,8 @@ export class Destination {
     const row = this.#rows.get(number)
     if (row !== undefined && row.digest !== event.digest) {
       turn.settle.push({ kind: 'alarm', error: this.#violation('ERR_RM_NUMBER_REUSED', `message ${number} came again with another body, which is dropped`) })
-      return
+      // The number was accepted, whatever stands under it now: that is what is said.
+      return this.#acknowledge(event, turn)
     }
     if (this.#own.role === 'replies') this.#owedSince ??= this.#heardAt
     // A duplicate means that our acknowledgement was lost: say it again. A request is answered by whoever holds its reply.
@@ -324,6 +330,11 @@ export class Destination {
     if (this.#own.url !== undefined && this.acknowledgement() !== undefined) turn.transmit.push(this.#outbound({ kind: 'endpoint', url: this.#own.url }, { kind: 'acknowledgement' }))
   }
 
+  #askedFor(event: Answerable, turn: Turn): void {
+    if (this.#state === 'ended') return this.#fault(event, this.#ended(), turn)
+    this.#isAsked = true
+    this.#acknowledge(event, turn)
+  }
   /** WS-RM 1.1 §3.8: whoever asks is told, on the back-channel of what asked. */
   #acknowledge(event: Answerable, turn: Turn): void {
     if (event.exchange !== undefined) turn.transmit.push(this.#outbound({ kind: 'exchange', exchange: event.exchange }, { kind: 'acknowledgement' }, event.messageId))
@@ -337,8 +348,8 @@ export class Destination {
   }
   #fault(event: Answerable, fault: FaultRow, turn: Turn): void {
     if (event.exchange === undefined) return
-    // WS-RM 1.1 §4: once closed, every fault about the sequence carries its final acknowledgement. An unknown one has none.
-    const acknowledgement = fault === FAULTS.sequenceClosed ? this.acknowledgement() : undefined
+    // WS-RM 1.1 §3.5: once closed, every fault about the sequence carries its final acknowledgement. An unknown one has none.
+    const acknowledgement = this.#own.rm.hasNoneAndFinal && SAYS_FINAL.has(fault) ? this.acknowledgement() : undefined
     turn.transmit.push(this.#outbound({ kind: 'exchange', exchange: event.exchange }, {
       kind: 'fault', fault, ...(this.#sequence === undefined ? {} : { sequence: this.#sequence }),
       ...(fault === FAULTS.messageNumberRollover && !this.#own.rm.hasLastMessage ? { maxNumber: Number.MAX_SAFE_INTEGER } : {}),
@@ -354,3 +365,6 @@ export class Destination {
     return new PeerViolation(code, message, fault, { tokenId: this.#own.tokenId, ...(this.#sequence === undefined ? {} : { sequence: this.#sequence }) })
   }
 }
+
+/** Faults about a sequence that takes nothing more, and is known. */
+const SAYS_FINAL: ReadonlySet<FaultRow> = new Set([FAULTS.sequenceClosed, FAULTS.sequenceTerminated])

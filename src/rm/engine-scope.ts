@@ -7,12 +7,13 @@
 import { digest } from '../crypto/hash.ts'
 import { FAULTS, type FaultRow } from '../errors.ts'
 import type { Principal } from '../sct/token.ts'
+import { RM_VERSIONS } from '../spec/versions.ts'
 import { storeKey } from '../store/store.ts'
 import type { Exchange } from './engine-exchange.ts'
 import { type EngineOptions, NO_LANE, type Via } from './engine-words.ts'
 import type { Lane, LaneEvent, LaneFacts } from './lane.ts'
 import type { About } from './source.ts'
-import type { Content, LaneId, Outbound, Received, ReceivedBody, SequenceId } from './turn.ts'
+import type { Content, LaneId, Outbound, Received, ReceivedAddress, ReceivedBody, SequenceId } from './turn.ts'
 
 /** What is to be known of a lane in order to judge. */
 export interface Scoped { readonly facts: LaneFacts; readonly lane: Lane | undefined; readonly isOver: boolean; names: readonly SequenceId[] }
@@ -73,9 +74,25 @@ export class Scope<S extends Scoped> {
       const shell = this.#named(sequence, received, exchange)
       if (shell !== undefined) add(shell, { kind: 'ack-requested', sequence, ...carrier })
     }
+    const unanswerable = exchange === undefined ? undefined : this.#unanswerable(received)
+    if (unanswerable !== undefined) return this.#complain(unanswerable, received, exchange)
     if (body.kind === 'create-sequence') return this.#create(received, body, exchange, add)
     const shell = this.#laneOf(received, via, exchange)
     if (shell !== undefined) add(shell, { kind: 'received', received, shape: this.#shapeOf(received), digest: contentDigest(body), ...carrier })
+  }
+  /** Why a message that wants an answer cannot have one; undefined when it can, or wants none. */
+  #unanswerable(received: Received): FaultRow | undefined {
+    const { body, replyTo, faultTo, messageId } = received
+    const isRequest = body.kind === 'application' && this.#shapeOf(received) === 'request'
+    // RM 1.0 has no answer to TerminateSequence.
+    const isLifecycle = body.kind === 'create-sequence' || body.kind === 'close-sequence' || (body.kind === 'terminate-sequence' && received.rm !== '1.0')
+    if (!isRequest && !isLifecycle) return undefined
+    // BP 2.0 R1163, WSA 1.0 §3.4: what is to be answered has a MessageID; and a ReplyTo, where its absence does not mean the back-channel.
+    const hasReplyTo = replyTo.kind !== 'absent' || received.addressing !== '200408'
+    if (messageId === undefined || (body.kind === 'create-sequence' && !hasReplyTo)) return FAULTS.messageAddressingHeaderRequired
+    // BP 2.0 R1146, R1148: an answer goes to ReplyTo, or the sender is told. There are back-channels here, and no connections to where others say.
+    if (body.kind !== 'create-sequence' && (isElsewhere(replyTo) || isElsewhere(faultTo))) return FAULTS.onlyAnonymousSupported
+    return undefined
   }
   /** The lane that the Body or the Sequence header is about. */
   #laneOf(received: Received, via: Via, exchange: Exchange | undefined): S | undefined {
@@ -93,7 +110,7 @@ export class Scope<S extends Scoped> {
     }
     if (via.kind === 'answer') return this.#answered(received, via)
     // WS-RM 1.1 §4.8: this endpoint takes numbered messages only.
-    if (body.kind === 'application') this.#complain(FAULTS.wsrmRequired, received, exchange)
+    if (body.kind === 'application' || isBare(received)) this.#complain(FAULTS.wsrmRequired, received, exchange)
     return undefined
   }
   /** The lane whose message this answers, when it is under that lane's token. */
@@ -179,6 +196,7 @@ export class Scope<S extends Scoped> {
     // WS-RM 1.1 §5.1: the reference names the token under which all of it stands; this message must stand under it too.
     const isScoped = body.scope === 'bound' || (body.scope === 'absent' && !body.usesSequenceStr && this.#own.bindUnscopedToSigner === true)
     if (!isScoped || body.acksTo.kind !== 'anonymous') return FAULTS.createSequenceRefused
+    if (isElsewhere(received.replyTo) || received.replyTo.kind === 'none' || isElsewhere(received.faultTo)) return FAULTS.createSequenceRefused
     const { offer } = body
     if (offer !== undefined) {
       const isReachable = offer.endpoint === undefined || offer.endpoint.kind === 'anonymous'
@@ -192,6 +210,10 @@ export class Scope<S extends Scoped> {
   }
 }
 
+const isElsewhere = (address: ReceivedAddress | undefined): boolean => address?.kind === 'address' || address?.kind === 'make-connection'
+/** An empty Body that says nothing of RM: a message of the application all the same. */
+const isBare = ({ body, action, acknowledgements, ackRequested }: Received): boolean =>
+  body.kind === 'empty' && acknowledgements.length === 0 && ackRequested.length === 0 && !RM_VERSIONS.has(action.slice(0, action.lastIndexOf('/')))
 export const aboutOf = (outbound: Outbound): About => ({ kind: outbound.body.kind, number: outbound.sequence?.number })
 const principalKey = (principal: Principal): string => principal.kind === 'certificate' ? storeKey('certificate', principal.thumbprint) : storeKey('user', principal.name)
 /** What makes two messages the same for a key: everything but the MessageID, which each attempt may make anew. */

@@ -265,8 +265,11 @@ export class Lane {
     if (sequence.id !== this.destination.sequence) return this.#say({ kind: 'fault', fault: FAULTS.unknownSequence, sequence: sequence.id }, { exchange, messageId }, turn)
     const number = Number(sequence.number)
     const isNew = !this.destination.has(number)
-    // A client that never acknowledges replies gets no further ones: each is kept until it does.
-    if (isNew && shape === 'request' && this.source.sequence !== undefined && this.source.pendingCount >= this.#settings.limits.receiveWindow) return
+    const asks = received.ackRequested.some((id) => id === sequence.id)
+    // A client that never acknowledges replies gets no further ones: each is kept until it does. WS-RM 1.1 §3.8: if it asks, it is told.
+    if (isNew && shape === 'request' && this.source.sequence !== undefined && this.source.pendingCount >= this.#settings.limits.receiveWindow) {
+      return asks ? this.#say({ kind: 'acknowledgement' }, { exchange, messageId }, turn) : undefined
+    }
     const reply = replyOf(received)
     const message = reply !== undefined && 'content' in reply ? messageOf(received, reply.content, shape) : undefined
     const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, seenBefore: received.seenBefore, exchange, messageId }, now)
@@ -280,7 +283,6 @@ export class Lane {
     // D25: the reply is kept until it is acknowledged, and a repeated request gets it again.
     if (this.source.keepsReplyTo(number)) return this.#add(turn, this.source.handle({ kind: 'polled', exchange, answers: number }, now))
     if (number <= this.destination.consumed) return this.#say({ kind: 'acknowledgement' }, { exchange, messageId }, turn)
-    const asks = received.ackRequested.some((id) => id === sequence.id)
     turn.holds.push({ number, exchange, unsaid: isNew || asks, messageId })
   }
   #isBehind(number: number): boolean { return this.destination.has(number) && this.destination.waiting > this.#settings.limits.receiveWindow / 4 }

@@ -286,7 +286,9 @@ export class Source {
     this.#heard(now)
     this.#sequence = event.sequence
     // WS-RM 1.1 §3.4: 0 (PT0S) and absent both mean that it never expires; the Source counts from here.
-    if (event.expiresMs !== undefined && event.expiresMs > 0) this.#expiresAt = now + event.expiresMs
+    // What was asked for is the most that there is, whatever the answer grants.
+    const granted = Math.min(event.expiresMs || Infinity, this.#own.expiresMs || Infinity)
+    if (granted < Infinity) this.#expiresAt = now + granted
     this.#state = this.#closeWanted ? 'draining' : 'open'
     this.#fill(now, turn)
   }

@@ -86,6 +86,8 @@ export interface Received {
   readonly messageId?: string
   readonly relatesTo?: string
   readonly replyTo: ReceivedAddress
+  /** Absent: faults go where replies go. */
+  readonly faultTo?: ReceivedAddress
   /** Names of what was signed by the token: `{ns}local`. */
   readonly covered: readonly string[]
   readonly sequence?: { readonly id: SequenceId; readonly number: bigint; readonly last: boolean }
