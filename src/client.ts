@@ -9,10 +9,10 @@ import { type Clock, systemClock } from './clock.ts'
 import { type Certificate, checkTrust, type Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
-import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, SoapFault, TransportFailed, UsageError, WsrmError } from './errors.ts'
+import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, SoapFault, StoreFailed, TransportFailed, UsageError, WsrmError } from './errors.ts'
 import { Gate, type OwnKeys } from './gate.ts'
 import { type Reply, replyOf, type XmlBody } from './message.ts'
-import { type ConversationEvents, Listeners } from './observe.ts'
+import { type ConversationEvents, Listeners, tell, warn } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 import { type CloseReport, type EngineEvent, type LaneStatus, type OpenOptions, type PendingMessage, SequenceEngine, type Ticket } from './rm/engine.ts'
@@ -21,7 +21,7 @@ import type { Content, LaneId, Outbound } from './rm/turn.ts'
 import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
 import type { Established } from './sct/requestor.ts'
 import { currentInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest } from './sct/token.ts'
-import { sealedStore } from './sealed.ts'
+import { type Sealed, sealedStore, takeUp, type TakenUp } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
 import { readTokenResponse, trustAction, writeTokenRequest } from './soap/trust.ts'
@@ -126,7 +126,8 @@ class ClientFace implements Client {
   readonly #proven = new Map<string, Certificate>()
   /** Conversations that are open in this process. */
   readonly #open = new Map<LaneId, Listeners<ConversationEvents>>()
-  #restored: Promise<unknown> | undefined
+  readonly #sealed: Sealed<unknown>
+  #restored: Promise<TakenUp> | undefined
   #exchanges = 0
 
   constructor(options: ClientOptions) {
@@ -135,7 +136,8 @@ class ClientFace implements Client {
     this.#random = options.random ?? systemRandom
     this.#tap = options.dangerTap
     this.#lasting = options.store !== undefined
-    const { store, serializer } = sealedStore(options.store, options.keyring, this.#random)
+    this.#sealed = sealedStore(options.store, options.keyring, this.#random)
+    const { store, serializer } = this.#sealed
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
     this.#http = createHttpClient({ limits: this.#limits, clock: this.#clock, ...(options.dispatcher !== undefined && { dispatcher: options.dispatcher }) })
     this.tokens = new SctManager({
@@ -164,10 +166,14 @@ class ClientFace implements Client {
   async open(url: string | URL, options: ConnectOptions, owner?: AsyncDisposable): Promise<Conversation> {
     if (options.name !== undefined && !this.#lasting) throw new UsageError('ERR_USAGE_NAME', 'a named conversation needs a store and a keyring')
     const line = this.#line(String(url), options)
-    this.#restored ??= this.#restore()
-    await this.#restored
+    this.#restored ??= takeUp(this.#sealed as Sealed<never>, this.tokens, this.#engine)
+    const { unreadable } = await this.#restored
     const known = options.name === undefined ? undefined : this.#engine.find(options.name)
     if (known !== undefined && this.#open.has(known)) throw new UsageError('ERR_NAME_TAKEN', `the conversation ${options.name} is open in this process already`)
+    // Nothing is lost silently: a new conversation would stand in the place of one that holds messages.
+    if (options.name !== undefined && known === undefined && unreadable > 0) {
+      throw new StoreFailed('ERR_STORE_UNREADABLE', `the conversation ${options.name} is not among those of the store that can be read, and ${unreadable} cannot be: it may be one of them. Go on with a copy of the store from before it was changed, or begin anew with another store`)
+    }
     const events = new Listeners<ConversationEvents>()
     // Before anything is waited for: of several who ask at the same moment one gets it.
     if (known !== undefined) this.#open.set(known, events)
@@ -185,7 +191,7 @@ class ClientFace implements Client {
           if (how === 'closed' && this.tokens.users(tokenId).length === 0) await this.tokens.cancel(tokenId, { timeoutMs: CANCEL_MS })
         } catch (error) {
           // The conversation has ended; that its token could not be is no reason to say that it has not.
-          events.emit('error', { error: error instanceof Error ? error : new Error(String(error)) })
+          tell(events, error)
         } finally {
           await owner?.[Symbol.asyncDispose]()
         }
@@ -233,11 +239,6 @@ class ClientFace implements Client {
     const isPinned = 'pins' in trust && trust.pins.some((pin) => pin.replaceAll(/[:\s]/g, '').toLowerCase() === thumbprint)
     // A certificate of an earlier process that is not the named one is known by its thumbprint only: enough for a pin, nothing to show to `verify`.
     if (!isPinned && !('verify' in trust)) throw new BootstrapFailed('ERR_WSS_UNTRUSTED', 'the token was had from a service that is not trusted here')
-  }
-
-  async #restore(): Promise<void> {
-    await this.tokens.restore()
-    await this.#engine.restore()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -383,14 +384,14 @@ class ClientFace implements Client {
 
   #observe(event: EngineEvent): void {
     const events = event.lane === undefined ? undefined : this.#open.get(event.lane)
-    if (events === undefined) return
+    if (events === undefined) return event.kind === 'error' ? warn(event.error) : undefined
     switch (event.kind) {
       case 'state': return events.emit('state', { state: event.state })
       case 'retransmit': return events.emit('retransmit', { number: event.number, tries: event.tries })
       case 'lost': return events.emit('lost', { numbers: event.numbers, reason: event.reason })
       case 'suspended': return events.emit('suspended', { reason: event.reason })
       case 'security': return events.emit('security', { code: event.code, ...(event.detail !== undefined && { detail: event.detail }) })
-      case 'error': return events.emit('error', { error: event.error })
+      case 'error': return tell(events, event.error)
       default: return
     }
   }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { WsrmError } from './errors.ts'
 
 export interface ConversationEvents {
   /** The conversation moved on: opening, open, closing, closed, failed. */
@@ -46,4 +47,21 @@ export class Listeners<Events extends object> {
       }
     }
   }
+
+  has(name: keyof Events): boolean { return (this.#listeners.get(name)?.size ?? 0) > 0 }
+}
+
+/** A failure in the background. When nobody listens it becomes a warning of the process: a handler that throws is not to fail in silence. */
+export function tell(listeners: ErrorListeners, thrown: unknown): void {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+  if (listeners.has('error')) listeners.emit('error', { error })
+  else warn(error)
+}
+interface ErrorListeners { has(name: 'error'): boolean; emit(name: 'error', event: { readonly error: Error }): void }
+
+/** Said once by Node for each failure, on the standard error: what it was, and where an error of the application's own came from. */
+export function warn(error: Error): void {
+  const { cause } = error
+  const detail = error instanceof WsrmError ? (cause instanceof Error ? `cause: ${cause.message}` : undefined) : error.stack
+  process.emitWarning(`${error.message} (nobody listens for 'error')`, { type: 'WsrmWarning', ...('code' in error && { code: String(error.code) }), ...(detail !== undefined && { detail }) })
 }

@@ -11,7 +11,7 @@ import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { FAULTS, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
 import { Gate, type OwnKeys } from './gate.ts'
 import { ApplicationFault, type Message, messageOf, type Outcome } from './message.ts'
-import { Listeners, type ServiceEvents } from './observe.ts'
+import { Listeners, type ServiceEvents, tell } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 import { type DeliveryOutcome, type EngineEvent, type LaneStatus, SequenceEngine } from './rm/engine.ts'
@@ -20,7 +20,7 @@ import type { Content, Delivery, ExchangeId, Outbound } from './rm/turn.ts'
 import { patiently } from './sct/flight.ts'
 import { type Answered, SctManager, type TokenAsk } from './sct/manager.ts'
 import type { Principal, SecurityContextToken, TokenId, TokenRequest } from './sct/token.ts'
-import { sealedStore } from './sealed.ts'
+import { type Sealed, sealedStore, takeUp } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
 import { writeApplicationFault, writeFault } from './soap/envelope.ts'
@@ -100,6 +100,7 @@ class ServiceFace<Tx> implements Service {
   readonly #clock: Clock
   readonly #random: RandomSource
   readonly #own: OwnKeys
+  readonly #sealed: Sealed<never>
   readonly #tokens: SctManager
   readonly #engine: SequenceEngine<Tx>
   readonly #gate: Gate
@@ -120,7 +121,9 @@ class ServiceFace<Tx> implements Service {
     this.#random = options.random ?? systemRandom
     this.#address = options.address === undefined ? undefined : String(options.address)
     this.#own = { certificates: options.accept.map((each) => each.certificate), privateKeys: options.accept.map((each) => each.key) }
-    const { store, serializer } = sealedStore(options.store, options.keyring, this.#random)
+    const sealed = sealedStore(options.store, options.keyring, this.#random)
+    const { store, serializer } = sealed
+    this.#sealed = sealed as unknown as Sealed<never>
     const shapes = new Map(Object.entries(options.operations ?? {}).map(([action, { shape }]) => [action, shape]))
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
     this.#tokens = new SctManager(shared as ConstructorParameters<typeof SctManager>[0])
@@ -140,8 +143,7 @@ class ServiceFace<Tx> implements Service {
   }
 
   async start(): Promise<void> {
-    await this.#tokens.restore()
-    await this.#engine.restore()
+    await takeUp(this.#sealed, this.#tokens, this.#engine as unknown as SequenceEngine)
   }
 
   on<K extends keyof ServiceEvents>(event: K, listener: (event: ServiceEvents[K]) => void): Disposable { return this.#events.on(event, listener) }
@@ -182,7 +184,7 @@ class ServiceFace<Tx> implements Service {
       return response
     } catch (error) {
       if (error instanceof HttpRefused) return plain(error.status)
-      this.#events.emit('error', { error: error instanceof Error ? error : new Error(String(error)) })
+      tell(this.#events, error)
       return plain(500)
     }
   }
@@ -346,7 +348,7 @@ class ServiceFace<Tx> implements Service {
     try {
       waiting.answer(reply(status, encode(answer, token, this.#writing(profile, token, instance))))
     } catch (error) {
-      this.#events.emit('error', { error: error instanceof Error ? error : new Error(String(error)) })
+      tell(this.#events, error)
       waiting.answer(plain(500))
     }
   }
@@ -402,7 +404,7 @@ class ServiceFace<Tx> implements Service {
 
   #observe(event: EngineEvent): void {
     if (event.kind === 'security') this.#events.emit('security', { code: event.code, ...(event.detail !== undefined && { detail: event.detail }) })
-    if (event.kind === 'error') this.#events.emit('error', { error: event.error })
+    if (event.kind === 'error') tell(this.#events, event.error)
   }
 }
 

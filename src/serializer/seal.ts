@@ -32,7 +32,7 @@ export class Subkeys {
   /** @throws {KeyMissing} */
   of(id: string, purpose: string): KeyObject {
     const root = this.#keyring.get(id)
-    if (root === undefined) throw new KeyMissing('ERR_SEAL_KEY_MISSING', `no enabled key ${JSON.stringify(id)} in the keyring`)
+    if (root === undefined) throw new KeyMissing('ERR_SEAL_KEY_MISSING', `a record is sealed with the key ${JSON.stringify(id.slice(0, 64))}, which is not in the keyring, or disabled there: put it back, beside the new one`)
     const name = `${purpose}:${id}`
     const known = this.#derived.get(name)
     if (known !== undefined) return known
