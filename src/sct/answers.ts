@@ -15,8 +15,8 @@ interface Kept { readonly instance: string; readonly bits: number; readonly crea
 /** version(1) | length of the head(4) | head as JSON, nothing secret in it | the issuer's entropy; sealed for its own row. */
 export function rememberAnswer(serializer: SctSerializer, key: string, response: TokenResponse): Uint8Array {
   const { token, proof, keySizeBits, lifetime } = response
-  if (token?.instance === undefined || proof?.kind !== 'computed' || keySizeBits === undefined || lifetime === undefined) throw new RangeError('not the answer to a renewal')
-  const head = new TextEncoder().encode(JSON.stringify({ instance: token.instance, bits: keySizeBits, ...lifetime } satisfies Kept))
+  if (token?.instance === undefined || proof?.kind !== 'computed' || keySizeBits === undefined || lifetime?.created === undefined) throw new RangeError('not the answer to a renewal')
+  const head = new TextEncoder().encode(JSON.stringify({ instance: token.instance, bits: keySizeBits, created: lifetime.created, expires: lifetime.expires } satisfies Kept))
   const entropy = proof.entropy.export()
   const plain = new Uint8Array(5 + head.length + entropy.length)
   const view = new DataView(plain.buffer)

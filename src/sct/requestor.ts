@@ -110,7 +110,8 @@ function proven(entropy: KeyObject, proof: TokenResponse['proof'], bits: number,
  */
 function expiryOf(response: TokenResponse, askedAt: number, now: number, acceptance: Acceptance): number {
   const named = response.lifetime
-  const span = Math.min(named === undefined ? acceptance.lifetimeMs : named.expires - named.created, acceptance.lifetimeMs)
+  // WS-Trust 1.3 §4.4.1: Created may be missing; what counts is the end.
+  const span = Math.min(named?.created === undefined ? acceptance.lifetimeMs : named.expires - named.created, acceptance.lifetimeMs)
   const expires = Math.min(askedAt + span, named?.expires ?? Number.POSITIVE_INFINITY)
   if (!(expires > now)) throw refuse('ERR_SCT_LIFETIME', 'the token has expired already, or the clocks differ too much')
   return expires

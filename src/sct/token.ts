@@ -104,5 +104,5 @@ export interface TokenResponse {
   /** How the secret comes about (WS-Trust 1.3 §4.4): computed from both entropies, given whole, or the requestor's entropy as it is. */
   readonly proof?: { readonly kind: 'computed'; readonly entropy: KeyObject } | { readonly kind: 'given'; readonly secret: KeyObject } | { readonly kind: 'requestor' }
   readonly keySizeBits?: number
-  readonly lifetime?: { readonly created: number; readonly expires: number }
+  readonly lifetime?: { readonly created?: number; readonly expires: number }
 }

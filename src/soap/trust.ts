@@ -84,9 +84,8 @@ export function readTokenResponse(body: Element, kind: Kind): TokenResponse {
   }
   const token = readContextToken(context[0])
   checkUnattached(element, token.identifier)
-  const lifetime = lifetimeOf(element).lifetime
-  const whole = lifetime?.created !== undefined && lifetime.expires !== undefined ? { created: lifetime.created, expires: lifetime.expires } : undefined
-  return { kind, sc, token, proof: proofOf(element), ...contextOf(element), ...keySize(element), ...(whole !== undefined && { lifetime: whole }) }
+  const { created, expires } = lifetimeOf(element).lifetime ?? {}
+  return { kind, sc, token, proof: proofOf(element), ...contextOf(element), ...keySize(element), ...(expires !== undefined && { lifetime: { ...(created !== undefined && { created }), expires } }) }
 }
 
 /** WS-Trust 1.3 §3.2: a collection with one response. Peers of 2005/02, and some of 1.3, send it bare. */
@@ -271,7 +270,7 @@ function issued(response: TokenResponse, id: string): readonly (Element | undefi
     wst('RequestedUnattachedReference', unattached(token.identifier, token.instance, sc)),
     given && wst('RequestedProofToken', given),
     proof.kind === 'computed' ? entropyOf(proof.entropy, sc) : undefined,
-    response.lifetime && wst('Lifetime', wsu('Created', instant(response.lifetime.created)), wsu('Expires', instant(response.lifetime.expires))),
+    response.lifetime && lifetimeWords(response.lifetime, sc),
     response.keySizeBits === undefined ? undefined : wst('KeySize', String(response.keySizeBits)),
   ]
 }
@@ -288,11 +287,11 @@ function unattached(identifier: string, instance: string | undefined, sc: ScVers
 
 function requestedLifetime(request: TokenRequest, sc: ScVersion): Element | undefined {
   const { created, expires } = request.lifetime ?? {}
-  if (created === undefined && expires === undefined) return undefined
-  return wordsOf(sc).wst(
-    'Lifetime', created === undefined ? undefined : wsu('Created', instant(created)), expires === undefined ? undefined : wsu('Expires', instant(expires)),
-  )
+  return created === undefined && expires === undefined ? undefined : lifetimeWords({ ...(created !== undefined && { created }), ...(expires !== undefined && { expires }) }, sc)
 }
+const lifetimeWords = ({ created, expires }: { readonly created?: number; readonly expires?: number }, sc: ScVersion): Element => wordsOf(sc).wst(
+  'Lifetime', created === undefined ? undefined : wsu('Created', instant(created)), expires === undefined ? undefined : wsu('Expires', instant(expires)),
+)
 const entropyOf = (entropy: KeyObject | undefined, sc: ScVersion): Element | undefined =>
   entropy && wordsOf(sc).wst('Entropy', secretOf(entropy, `${sc.trust.ns}/Nonce`, wordsOf(sc).wst))
 function secretOf(secret: KeyObject, type: string, wst: Vocabulary): Element {

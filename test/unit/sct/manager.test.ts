@@ -222,6 +222,8 @@ describe('an answer is refused, and no token comes of it,', () => {
       return { response, principal: SERVICE }
     } })
     expect((await without.status(await without.token(PEER)))?.expires).toBe(world.clock.now() + 24 * HOUR)
+    const endOnly = world.manager({ establish: async (_peer, request) => ({ response: { ...(await world.ask({ request })).response, lifetime: { expires: world.clock.now() + HOUR / 2 } }, principal: SERVICE }) })
+    expect((await endOnly.status(await endOnly.token(PEER)))?.expires).toBe(world.clock.now() + HOUR / 2)
   })
 
   test('but a key given whole, or our entropy taken as it is, is accepted', async () => {

@@ -102,6 +102,10 @@ describe('requests of other stacks', () => {
   test('CXF: a whole key that calls itself a Nonce', () => {
     expect(response(`${issued}<wst:RequestedProofToken><wst:BinarySecret Type="${SC13.trust.ns}/Nonce">AAECAwQFBgcICQoLDA0ODw==</wst:BinarySecret></wst:RequestedProofToken>`).proof?.kind).toBe('given')
   })
+  test('a Lifetime without Created is one all the same; without Expires it says nothing', () => {
+    expect(response(`${issued}<wst:Lifetime><wsu:Expires>2026-11-23T18:07:55Z</wsu:Expires></wst:Lifetime>`).lifetime).toEqual({ expires: Date.UTC(2026, 10, 23, 18, 7, 55) })
+    expect(response(`${issued}<wst:Lifetime><wsu:Created>2026-11-23T18:07:55Z</wsu:Created></wst:Lifetime>`)).not.toHaveProperty('lifetime')
+  })
   test('neither proof nor entropy: the key is the requestor’s own', () => { expect(response(issued).proof).toEqual({ kind: 'requestor' }) })
 
   describe('refused', () => {
