@@ -25,7 +25,7 @@ import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
 import { writeApplicationFault, writeFault } from './soap/envelope.ts'
 import { readTokenRequest, readTrustAction, trustAction, writeTokenResponse } from './soap/trust.ts'
-import { RM11, SC13, SOAP11, SOAP12, WSA04, WSA10 } from './spec/versions.ts'
+import { RM11, SC05, SC13, SOAP11, SOAP12, WSA04, WSA10 } from './spec/versions.ts'
 import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
@@ -215,6 +215,8 @@ class ServiceFace<Tx> implements Service {
       // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
       if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
       const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
+      // WS-SC 1.3 §4: Amend, and whatever else may be asked about a context, is not offered.
+      if (trust === undefined && isContextAction(claims.action)) throw new PeerViolation('ERR_TRUST_ACTION', 'an exchange about contexts that is not offered', FAULTS.actionNotSupported)
       if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, wait)
       return await this.#session(envelope, claims, trust?.kind === 'cancel', wait)
     } catch (error) {
@@ -422,6 +424,7 @@ function tokenRequestOf(opened: Opened, action: string): TokenRequest {
 
 /** BP 2.0 R1160: compared as strings, but for what a URL object adds when it is written. */
 const sameAddress = (one: string, other: string): boolean => one === other || (URL.canParse(one) && URL.canParse(other) && new URL(one).href === new URL(other).href)
+const isContextAction = (action: string | undefined): boolean => [SC13, SC05].some(({ trust }) => action?.startsWith(`${trust.ns}/RST/SCT`))
 const ANONYMOUS: ReadonlySet<string> = new Set([WSA10.anonymous, WSA04.anonymous])
 
 /** A replay of a request for a token is known as one for as long as its Timestamp could pass, and the skew of clocks. */

@@ -160,8 +160,13 @@ export class Scope<S extends Scoped> {
     })
   }
   #shapeOf(received: Received): 'one-way' | 'request' {
-    const { kind } = received.replyTo
-    return this.#own.shapeOf?.(received) ?? (kind === 'none' || kind === 'absent' ? 'one-way' : 'request')
+    const { replyTo, faultTo, addressing } = received
+    const known = this.#own.shapeOf?.(received)
+    if (known !== undefined) return known
+    if (replyTo.kind !== 'absent') return replyTo.kind === 'none' ? 'one-way' : 'request'
+    // WSA 1.0 §3.4: without ReplyTo replies go to the anonymous address. Peer Sandesha2 relies on that and has a FaultTo; peer Metro 4 has neither
+    // where it wants no reply.
+    return faultTo !== undefined && addressing === '200508' ? 'request' : 'one-way'
   }
 
   #create(received: Received, body: ReceivedBody & { kind: 'create-sequence' }, exchange: Exchange | undefined, add: (shell: S, event: LaneEvent) => void): void {

@@ -148,6 +148,13 @@ describe('dialects', () => {
       expect(refused.text).toContain('wst:InvalidRequest<')
     }
   })
+  test('an exchange about contexts that is not offered is ActionNotSupported', async () => {
+    await field()
+    for (const suffix of ['/Amend', '/Validate']) {
+      const refused = await send(here, rst({ action: `${trustAction(SC13, 'issue', 'request')}${suffix}` }))
+      expect([refused.status, /wsa:ActionNotSupported</.test(refused.text)]).toEqual([500, true])
+    }
+  })
   test('a fault of the application has the fault action of the version of WS-Addressing in use', async () => {
     const profile: Profile = { ...BASIC256_SHA1, addressing: '200408', rm: '1.0', sc: '200502' }
     here = await world({ profile, handle: async () => { throw new ApplicationFault({ code: 'Sender', reason: 'sold out' }) } })

@@ -127,6 +127,18 @@ describe('answers go where the sender wants them, or he is told that they cannot
   })
 })
 
+test.each<[string, object, string]>([
+  ['ReplyTo anonymous', { replyTo: { kind: 'anonymous' } }, 'application'], ['ReplyTo none', { replyTo: { kind: 'none' } }, 'acknowledgement'],
+  ['neither ReplyTo nor FaultTo (Metro)', { replyTo: { kind: 'absent' } }, 'acknowledgement'],
+  ['no ReplyTo, but a FaultTo (Sandesha2)', { replyTo: { kind: 'absent' }, faultTo: { kind: 'anonymous' } }, 'application'],
+  ['ReplyTo none and a FaultTo (Sandesha2)', { replyTo: { kind: 'none' }, faultTo: { kind: 'anonymous' } }, 'acknowledgement'],
+  ['no ReplyTo in 2004/08', { replyTo: { kind: 'absent' }, faultTo: { kind: 'anonymous' }, addressing: '200408' }, 'acknowledgement'],
+])('where the operation is not known, its headers say whether a reply is wanted: %s', async (_, change, outcome) => {
+  const bench = new Bench({ deliver: replied })
+  const sequence = await bench.created()
+  expect(nameOf(await bench.ask(message(sequence, 1), { change: changed(change) }))).toBe(outcome)
+})
+
 test('an empty message of the application without a Sequence header draws WSRMRequired', async () => {
   const bench = new Bench()
   await bench.created()
