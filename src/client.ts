@@ -5,6 +5,7 @@
  * @module
  */
 import type { ClientBootstrap } from './bootstraps.ts'
+import { checkClientBootstrap, checkCounts, checkKey, checkName, checkOptions, contentOf, waitOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Certificate, checkTrust, type Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
@@ -29,7 +30,7 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, soapHeaders } from './transport/http.ts'
 import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer } from './transport/http-client.ts'
-import { bootstrapPolicy, contentXml, encode, encodeUnderToken, hintedFault, mustUnderstand, readCovered, sessionPolicy, versionsOf, type Written } from './wire.ts'
+import { bootstrapPolicy, encode, encodeUnderToken, hintedFault, mustUnderstand, readCovered, sessionPolicy, versionsOf, type Written } from './wire.ts'
 import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
 import { read } from './wss/open.ts'
 import type { SessionToken } from './wss/protect.ts'
@@ -94,10 +95,14 @@ export interface Conversation extends AsyncDisposable {
 }
 
 /** One token cache, one HTTP pool, one clock. */
-export function createClient(options: ClientOptions = {}): Client { return new ClientFace(options) }
+export function createClient(options: ClientOptions = {}): Client {
+  checkOptions(options, 'createClient')
+  return new ClientFace(options)
+}
 
 /** A client of one conversation: it ends with it. */
 export async function connect(url: string | URL, options: ClientOptions & ConnectOptions): Promise<Conversation> {
+  checkOptions(options, 'connect')
   const client = new ClientFace(options)
   try {
     return await client.open(url, options, client)
@@ -131,6 +136,7 @@ class ClientFace implements Client {
   #exchanges = 0
 
   constructor(options: ClientOptions) {
+    checkCounts(options, ['retransmitAfterMs'])
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
@@ -164,6 +170,10 @@ class ClientFace implements Client {
 
   /** `owner`: what ends with the conversation. */
   async open(url: string | URL, options: ConnectOptions, owner?: AsyncDisposable): Promise<Conversation> {
+    checkOptions(options, 'connect')
+    checkClientBootstrap(options.bootstrap, options.trust)
+    checkName(options.name)
+    checkCounts(options, ['maxPending', 'maxPendingBytes'])
     if (options.name !== undefined && !this.#lasting) throw new UsageError('ERR_USAGE_NAME', 'a named conversation needs a store and a keyring')
     const line = this.#line(String(url), options)
     this.#restored ??= takeUp(this.#sealed as Sealed<never>, this.tokens, this.#engine)
@@ -454,22 +464,23 @@ class ConversationFace implements Conversation {
   }
 
   async reply(key: string, wait: Wait = {}): Promise<Reply> {
-    return replyOf(await this.#parts.engine.reply(this.#parts.lane, key, wait))
+    return replyOf(await this.#parts.engine.reply(this.#parts.lane, key, waitOf(wait)))
   }
 
   async #submit(body: XmlBody, options: SendOptions, shape: 'one-way' | 'request'): Promise<Ticket> {
     const { engine, lane, limits, random } = this.#parts
-    const content: Content = {
-      action: options.action, messageId: urnUuid(random), body: contentXml(body, limits), headers: (options.headers ?? []).map((header) => contentXml(header, limits)),
-    }
+    checkOptions(options, shape === 'request' ? 'request' : 'send')
+    checkKey(options.key)
+    if (body === undefined) throw new UsageError('ERR_USAGE_XML', 'there is no body: it is one XML element, as text or as its bytes in UTF-8')
+    const content: Content = { messageId: urnUuid(random), ...contentOf({ action: options.action, body, headers: options.headers }, limits) }
     return engine.submit(lane, content, shape, options.key ?? urnUuid(random), waitOf(options))
   }
 
   async *pending(): AsyncIterable<PendingMessage> { yield* await this.#parts.engine.pending(this.#parts.lane) }
-  drained(wait: Wait = {}): Promise<void> { return this.#parts.engine.drained(this.#parts.lane, wait) }
+  async drained(wait: Wait = {}): Promise<void> { return this.#parts.engine.drained(this.#parts.lane, waitOf(wait)) }
 
   async close(wait: Wait = {}): Promise<CloseReport> {
-    const report = await this.#parts.engine.close(this.#parts.lane, wait)
+    const report = await this.#parts.engine.close(this.#parts.lane, waitOf(wait))
     await this.#end('closed')
     return report
   }
@@ -506,4 +517,3 @@ const contentTypeOf = ({ headers }: PostAnswer): Record<string, string> => {
   const value = headerValue(headers, 'content-type')
   return value === undefined ? {} : { 'content-type': value }
 }
-const waitOf = (wait: Wait): Wait => ({ ...(wait.signal !== undefined && { signal: wait.signal }), ...(wait.timeoutMs !== undefined && { timeoutMs: wait.timeoutMs }) })

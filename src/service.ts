@@ -5,6 +5,7 @@
  * @module
  */
 import type { ServiceBootstrap } from './bootstraps.ts'
+import { checkAccepted, checkCounts, checkOptions, checkOutcome, contentOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
@@ -31,7 +32,7 @@ import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
 import {
-  bootstrapPolicy, type Claims, claimsOf, contentXml, encode, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Versions, versionsOf, type Written,
+  bootstrapPolicy, type Claims, claimsOf, encode, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Versions, versionsOf, type Written,
 } from './wire.ts'
 import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
 import type { Envelope, Opened } from './wss/keys.ts'
@@ -113,7 +114,10 @@ class ServiceFace<Tx> implements Service {
   #closed = false
 
   constructor(options: ServiceOptions<Tx>) {
-    if (options.accept.length === 0) throw new UsageError('ERR_USAGE_ACCEPT', 'a service needs at least one bootstrap to accept')
+    checkOptions(options, 'createService')
+    checkAccepted(options.accept)
+    checkCounts(options, ['holdReplyMs', 'maxDeliveries'])
+    if (typeof options.handle !== 'function') throw new UsageError('ERR_USAGE_HANDLE', 'a service needs handle: the async function that is given each message')
     this.#options = options
     this.#profiles = profilesOf(options.profile)
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
@@ -384,12 +388,13 @@ class ServiceFace<Tx> implements Service {
     if (tokenId === undefined) throw new UsageError('ERR_LANE_UNKNOWN', 'the sequence of the message is not there any more')
     try {
       const outcome = await this.#options.handle(messageOf(delivery, tokenId), { signal })
+      checkOutcome(outcome as Outcome<unknown> | undefined)
       const work = outcome?.commit as DeliveryOutcome<Tx>['work']
       if (shape === 'one-way') return work === undefined ? undefined : { work }
       const given = outcome?.reply
       const answer: Content = {
-        action: given?.action ?? `${content.action}Response`, messageId: urnUuid(this.#random), relatesTo: content.messageId,
-        body: given === undefined ? '' : contentXml(given.body, this.#limits), headers: (given?.headers ?? []).map((header) => contentXml(header, this.#limits)),
+        ...contentOf({ action: given?.action ?? `${content.action}Response`, body: given?.body, headers: given?.headers }, this.#limits),
+        messageId: urnUuid(this.#random), relatesTo: content.messageId,
       }
       return { reply: answer, ...(work !== undefined && { work }) }
     } catch (error) {

@@ -80,6 +80,25 @@ export async function checkTrust(certificate: Certificate, trust: Trust, now: nu
   return checkChain(certificate, readAuthorities(trust.authorities), now)
 }
 
+/**
+ * The same trust, when it can be read: said when it is given, not when the first peer comes.
+ *
+ * @throws {UsageError} ERR_USAGE_TRUST
+ */
+export function readableTrust(trust: Trust): Trust {
+  const given = (typeof trust === 'object' && trust !== null ? trust : {}) as { readonly verify?: unknown; readonly pins?: unknown; readonly authorities?: unknown }
+  if (typeof given.verify === 'function') return trust
+  if (Array.isArray(given.pins) && given.verify === undefined) {
+    if (readPins(given.pins).size === 0) throw new UsageError('ERR_USAGE_TRUST', 'trust names no pin')
+    return trust
+  }
+  if (!Array.isArray(given.authorities) || given.verify !== undefined) {
+    throw new UsageError('ERR_USAGE_TRUST', 'who is trusted is always said: trust is { authorities: [PEM] }, { pins: [thumbprint] } or { verify: function }')
+  }
+  readAuthorities(given.authorities)
+  return trust
+}
+
 async function checkVerdict(certificate: Certificate, verify: (certificate: Certificate, signal: AbortSignal) => boolean | Promise<boolean>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   // Only `true` is yes: an undefined that was forgotten to be returned is not.
@@ -91,7 +110,7 @@ function checkPins(certificate: Certificate, pins: ReadonlySet<string>, now: num
   checkTime(new X509Certificate(certificate.raw), now)
 }
 function readPins(pins: readonly string[]): ReadonlySet<string> {
-  const read = new Set(pins.map((pin) => pin.replaceAll(/[:\s]/g, '').toLowerCase()))
+  const read = new Set(pins.map((pin) => String(pin).replaceAll(/[:\s]/g, '').toLowerCase()))
   for (const pin of read) {
     if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(pin)) throw new UsageError('ERR_USAGE_TRUST', 'a pin is a SHA-1 or SHA-256 thumbprint in hex')
   }
@@ -110,7 +129,7 @@ function readAuthorities(list: readonly (string | Uint8Array)[]): readonly Autho
       const x509 = new X509Certificate(pemOrDer)
       return { x509, key: x509.publicKey, facts: factsOf(x509.raw) }
     } catch (cause) {
-      throw new UsageError('ERR_USAGE_TRUST', 'an authority is no certificate', { cause })
+      throw new UsageError('ERR_USAGE_TRUST', 'an authority is no certificate: it is PEM text or DER bytes, not the name of a file', { cause })
     }
   })
   if (read.length === 0) throw new UsageError('ERR_USAGE_TRUST', 'trust names no authority')

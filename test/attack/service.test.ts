@@ -588,14 +588,14 @@ describe('the handler', () => {
   })
   test.each([
     ['a reply that is no XML', { body: '<open>' }], ['a reply with a DOCTYPE', { body: '<!DOCTYPE a><a/>' }], ['two elements', { body: '<a/><b/>' }],
-    ['a header that is no XML', { body: '<a/>', headers: ['&'] }],
+    ['a header that is no XML', { body: '<a/>', headers: ['&'] }], ['an action that breaks lines', { body: '<a/>', action: 'urn:a\r\nset-cookie: x=1' }],
   ])('that returns %s is called again, then given up', async (_, bad) => {
     const { conversation, calls } = await served((message) => Promise.resolve(message.number === 1 ? { reply: bad } : reply), { maxDeliveries: 2 })
     await expect(conversation.request(place(1), { action: PLACE, timeoutMs: 10_000 })).rejects.toMatchObject({ code: 'ERR_SOAP_FAULT' })
     expect((await conversation.request(place(2), { action: PLACE, timeoutMs: 10_000 })).body).toContain('done')
     expect(calls()).toBe(3)
   })
-  test.each(['urn:a\r\nset-cookie: x=1', 'urn:bestellung/größe/中', 'urn:"quoted"\\'])('whose reply has the action %j answers without breaking HTTP', async (action) => {
+  test.each(['urn:bestellung/größe/中', 'urn:"quoted"\\'])('whose reply has the action %j answers without breaking HTTP', async (action) => {
     const { conversation, here } = await served(() => Promise.resolve({ reply: { ...reply.reply, action } }))
     expect((await conversation.request(place(1), { action: PLACE, timeoutMs: 5_000 })).body).toContain('done')
     for (const { http } of here.wire) for (const value of Object.values(http.headers)) expect(value).toMatch(/^[\x20-\x7e]*$/)

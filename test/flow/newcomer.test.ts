@@ -114,3 +114,99 @@ test('a path in the place of the store or of the keyring is refused', async () =
   await expect(serve({ store: new MemoryStore(), keyring: 'keyring.json' as never })).rejects.toThrow(/Keyring.fromFile/)
   await expect(connect('http://127.0.0.1:9/', { ...as('client'), store: 'orders.db' as never, keyring: ring() })).rejects.toThrow(/openSqliteStore/)
 })
+
+// ---- options ----
+
+test.each([
+  ['no trust', { trust: undefined }, /trust is \{ authorities/],
+  ['an empty trust', { trust: {} }, /who is trusted is always said/],
+  ['a PEM as trust', { trust: authorities[0] }, /who is trusted is always said/],
+  ['authorities that are no list', { trust: { authorities: authorities[0] } }, /who is trusted is always said/],
+  ['no authority', { trust: { authorities: [] } }, /names no authority/],
+  ['the path of an authority', { trust: { authorities: ['authority.pem'] } }, /not the name of a file/],
+  ['no pin', { trust: { pins: [] } }, /names no pin/],
+  ['a pin that is none', { trust: { pins: ['xx'] } }, /thumbprint/],
+  ['two trusts', { trust: { pins: ['00'.repeat(20)], verify: 'yes' } }, /who is trusted is always said/],
+  ['no bootstrap', { bootstrap: undefined }, /x509\(\{ certificate, key, service \}\)/],
+  ['the service’s bootstrap', { bootstrap: x509({ identity: SERVICE, trust: { authorities } }) }, /at the client/],
+  ['a name without a store', { name: 'orders' }, /needs a store and a keyring/],
+  ['an empty name', { name: '', store: new MemoryStore() }, /name of a conversation/],
+  ['a time limit that is no number', { timeoutMs: 'soon' }, /timeoutMs/],
+  ['a signal that is none', { signal: {} }, /AbortSignal/],
+  ['a window of none', { maxPending: 0 }, /maxPending/],
+  ['a URL that is none', { url: 'orders' }, /http or https URL/],
+] as const)('connect with %s is a UsageError before anything is sent', async (_, options, message) => {
+  const it = await started()
+  const { url, ...rest } = { url: it.url, ...options } as { url: string }
+  await expect(connect(url, { ...as('client'), ...rest } as never)).rejects.toMatchObject({ name: 'UsageError', message: expect.stringMatching(message) })
+  expect(it.wire).toEqual([])
+})
+test.each([
+  ['nothing', undefined, /object of options/],
+  ['no bootstrap', { accept: [] }, /at least|one at least/],
+  ['a bootstrap that is no list', { accept: x509({ identity: SERVICE, trust: { authorities } }) }, /is a list/],
+  ['a client’s bootstrap', { accept: [as('client').bootstrap] }, /at the service/],
+  ['no handler', { handle: undefined }, /needs handle/],
+  ['a count that is none', { maxDeliveries: '3' }, /maxDeliveries/],
+] as const)('createService with %s is a UsageError', async (_, options, message) => {
+  const all = options === undefined ? undefined : { accept: [x509({ identity: SERVICE, trust: { authorities } })], handle: async () => {}, ...options }
+  await expect(createService(all as never)).rejects.toMatchObject({ name: 'UsageError', message: expect.stringMatching(message) })
+})
+test.each([
+  ['nothing', undefined, /certificate is missing/],
+  ['no key', { certificate: SERVICE.certificate, service: SERVICE.certificate }, /key is missing/],
+  ['no certificate of the service', { ...SERVICE }, /service is missing/],
+  ['a path', { ...SERVICE, certificate: 'client.pem', service: SERVICE.certificate }, /certificate: .*not the name of a file/],
+  ['certificate and key swapped', { certificate: SERVICE.key, key: SERVICE.certificate, service: SERVICE.certificate }, /certificate: the certificate cannot be read/],
+  ['no trust, at the service', { identity: SERVICE }, /who is trusted is always said/],
+  ['no identity', { identity: undefined, trust: { authorities } }, /certificate is missing/],
+] as const)('x509 with %s is a UsageError without a word of the key', (_, options, message) => {
+  let error: unknown
+  try {
+    x509(options as never)
+  } catch (thrown) {
+    error = thrown
+  }
+  expect(error).toMatchObject({ name: 'UsageError', message: expect.stringMatching(message) })
+  expect(JSON.stringify(error) + String((error as Error).stack)).not.toContain(SERVICE.key.split('\n')[3])
+})
+
+// ---- messages ----
+
+test('what cannot be sent is refused at once, and the conversation goes on', async () => {
+  const it = await started()
+  const conversation = await it.client().connect(it.url, as('client'))
+  const refused = (body: unknown, options: unknown, message: RegExp): Promise<void> =>
+    expect(conversation.request(body as string, options as { action: string }), String(message)).rejects.toMatchObject({ name: 'UsageError', message: expect.stringMatching(message) })
+  for (const body of ['hello', '', '<a/><b/>', '<!DOCTYPE a><a/>', '<x:a/>', '<a>', '<a>&nbsp;</a>', Buffer.from('<a>\u00e9</a>', 'latin1')]) await refused(body, { action: PLACE }, /^the body is not one XML element/)
+  for (const body of [undefined, null, 3, { a: 1 }]) await refused(body, { action: PLACE }, /one XML element, as text or as its bytes/)
+  await refused('<a/>', undefined, /object of options/)
+  for (const action of [undefined, '', 3]) await refused('<a/>', { action }, /needs an action/)
+  for (const action of ['a b', 'a\nb', 'a\u0000', '\ud800', `urn:${'x'.repeat(2_000)}`]) await refused('<a/>', { action }, /no URI/)
+  for (const action of ['http://docs.oasis-open.org/ws-rx/wsrm/200702/CreateSequence', 'http://docs.oasis-open.org/ws-sx/ws-trust/200512/RST/SCT']) await refused('<a/>', { action }, /protocols themselves/)
+  for (const key of ['', 7, '\ud800', 'x'.repeat(1_025)]) await refused('<a/>', { action: PLACE, key }, /idempotency key/)
+  await refused('<a/>', { action: PLACE, headers: '<h/>' }, /list of XML elements/)
+  await refused('<a/>', { action: PLACE, headers: ['no'] }, /^a header is not one XML element/)
+  await refused('<a/>', { action: PLACE, timeoutMs: Number.NaN }, /timeoutMs/)
+  // Whatever passes here must pass there: the next one would wait for it without end.
+  await refused(`<a>${'x'.repeat(3_200_000)}</a>`, { action: PLACE }, /limit messageBytes \(4194304\)/)
+  await conversation.request(`<a>${'x'.repeat(3_100_000)}</a>`, { action: PLACE })
+  expect((await conversation.request(new TextEncoder().encode('<a>\u00e9</a>'), { action: 'Place' })).action).toBe('PlaceResponse')
+  expect(it.handled.map(({ number }) => number)).toEqual([1, 2])
+  expect(it.handled[1]?.body).toBe('<a>\u00e9</a>')
+  await conversation.close()
+})
+
+test.each([
+  ['a text', '<a/>'], ['a reply that is a text', { reply: '<a/>' }], ['a body that is no XML', { reply: { body: 'a' } }], ['a commit that is no function', { commit: 'INSERT' }], ['too large a body', { reply: { body: `<a>${'x'.repeat(3_200_000)}</a>` } }],
+])('a handler that gives back %s has failed, and is said to have', async (_, outcome) => {
+  const service = await serve({ handle: (async () => outcome) as never, timing: { redeliverMs: 20 }, maxDeliveries: 1 })
+  onTestFinished(() => service.close())
+  const heard: Error[] = []
+  service.on('error', ({ error }) => void heard.push(error))
+  const { url } = await service.listen({ port: 0 })
+  const conversation = await connect(url, as('client'))
+  await expect(conversation.request('<a/>', { action: PLACE })).rejects.toMatchObject({ code: 'ERR_SOAP_FAULT' })
+  expect(heard[0]).toBeInstanceOf(UsageError)
+  await conversation.close()
+})
