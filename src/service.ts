@@ -52,7 +52,7 @@ export interface ServiceOptions<Tx = never> {
   readonly operations?: Readonly<Record<string, { readonly shape: 'one-way' | 'request' }>>
   /** Alternatives: the RST decides. Replies keep the request's SOAP, WS-Addressing, RM and SC versions. */
   readonly profile?: Profile | readonly Profile[]
-  /** The service's own address; default: what `listen` answers. */
+  /** The service's own address; when it is given, what is addressed elsewhere is refused. Default: what `listen` answers, and no such check. */
   readonly address?: string | URL
   /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
   readonly store?: Store<Tx>

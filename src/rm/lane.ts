@@ -293,7 +293,7 @@ export class Lane {
     const { exchange, reply } = event
     const canReply = message.shape === 'request' && reply !== undefined && this.source.state === 'open'
     if (canReply) this.#add(turn, this.source.handle({ kind: 'submit', content: reply, shape: 'reply', key: `reply ${event.number}`, digest: '', answers: event.number, exchange }, now))
-    else if (exchange !== undefined) this.#say({ kind: 'acknowledgement' }, { exchange, messageId: message.content.messageId }, turn)
+    else if (exchange !== undefined) this.#say({ kind: 'acknowledgement' }, { exchange, messageId: message.content.messageId || undefined }, turn)
   }
   #time(now: number, turn: LaneTurn): void {
     this.#add(turn, this.source.handle({ kind: 'time' }, now))

@@ -171,7 +171,16 @@ function readBody(envelope: EnvelopeParts, content: readonly Element[], headers:
   return read(element, options)
 }
 
+/** WS-RM 1.1 §4.6: whatever is wrong with it, it is refused as what it is. */
 function readCreateSequence(element: Element, options: ReadOptions): ReliableBody {
+  try {
+    return createSequenceOf(element, options)
+  } catch (error) {
+    if (error instanceof PeerViolation && error.fault === FAULTS.malformed) throw new PeerViolation(error.code, error.message, FAULTS.createSequenceRefused, { cause: error })
+    throw error
+  }
+}
+function createSequenceOf(element: Element, options: ReadOptions): ReliableBody {
   const refused = (message: string): PeerViolation => new PeerViolation('ERR_RM_CREATE', message, FAULTS.createSequenceRefused)
   const references = element.all(NS.wsse, 'SecurityTokenReference')
   // WS-RM 1.1 §6.1: one token authorises the sequence.

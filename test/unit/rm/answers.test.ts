@@ -99,6 +99,17 @@ describe('what needs an answer says whom it answers', () => {
     expect(nameOf(await bench.ask(message(sequence, 1), { change: unnamed }))).toBe('acknowledgement')
     expect(nameOf(await bench.ask({ body: { kind: 'ack-requested' }, ackRequested: [sequence] }, { change: unnamed }))).toBe('acknowledgement')
   })
+  test('the answer to a message without MessageID names none, also when it comes late', async () => {
+    const done: (() => void)[] = []
+    const bench = new Bench({ limits: { receiveWindow: 1 }, deliver: () => new Promise<void>((resolve) => { done.push(resolve) }) })
+    const sequence = await bench.created()
+    const nameless = (received: Received): Received => unnamed({ ...received, body: { kind: 'application', content: { ...content('m1'), messageId: '' } } } as Received)
+    expect(nameOf(await bench.ask(message(sequence, 1), { change: nameless }))).toBe('held')
+    done.shift()?.()
+    await settled()
+    const late = answerOf(bench.answers.get(bench.lastExchange))
+    expect([late.body.kind, 'relatesTo' in late]).toEqual(['acknowledgement', false])
+  })
   test('TerminateSequence of RM 1.0 has no answer and needs none', async () => {
     const bench = new Bench()
     const rm10 = changed({ rm: '1.0' })

@@ -214,6 +214,10 @@ describe('shapes that are refused', () => {
     ['a token reference without end', '', create(`<wsse:SecurityTokenReference><wsse:Reference URI="${'u'.repeat(1_025)}"/></wsse:SecurityTokenReference>`)],
   ])('%s', (_, header, body) => { expect(violation(() => readReliable(by(header, body)))).toBeInstanceOf(PeerViolation) })
 
+  test('a CreateSequence that cannot be read is refused as one', () => {
+    for (const inside of ['<wsrm:Expires>P</wsrm:Expires>', '<wsrm:Offer/>', str + str, '<wsrm:AcksTo/>']) expect(violation(() => readReliable(by('', create(inside)))).fault).toBe(FAULTS.createSequenceRefused)
+    expect(violation(() => readReliable(by('', '<wsrm:CreateSequence/>'))).fault).toBe(FAULTS.createSequenceRefused)
+  })
   test('an offer without Endpoint, an STR in front and one without ValueType are read all the same', () => {
     const { body } = readReliable(by('', `<wsrm:CreateSequence>${str}<wsrm:AcksTo><wsa:Address>urn:a</wsa:Address></wsrm:AcksTo><wsrm:Offer><wsrm:Identifier>o</wsrm:Identifier></wsrm:Offer></wsrm:CreateSequence>`))
     expect(body).toMatchObject({ str: { form: 'unattached', uri: 'urn:t' }, offer: { sequence: 'o' } })
