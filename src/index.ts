@@ -3,7 +3,8 @@
  *
  * @module
  */
-export { connect, createClient, type Client, type ClientOptions, type ConnectOptions, type Conversation, type SendOptions } from './client.ts'
+export { connect, createClient, type Client, type ClientOptions, type ConnectOptions } from './client.ts'
+export type { Conversation, SendOptions } from './conversation.ts'
 export { createService, type Handler, type Service, type ServiceOptions } from './service.ts'
 export { x509, type ClientBootstrap, type Identity, type ServiceBootstrap } from './bootstraps.ts'
 export type { Certificate, Trust } from './crypto/certificate.ts'
