@@ -44,7 +44,7 @@ export class Gate {
     if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
     const token = await this.#tokens.get(signer.identifier as TokenId)
     if (token === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'the context ended while the message was opened', FAULTS.badContextToken)
-    const received = decode(opened, { principal: token.principal, seenBefore: false })
+    const received = decode(opened, token.principal)
     // D8: a copy of a numbered message is the network's duplicate. Its number tells, for as long as the sequence is known and after any restart;
     // were it remembered here too, a busy token would soon have filled what may be remembered, and be refused for it.
     if (!isNumbered(received) && this.mark(opened, signer.identifier) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)

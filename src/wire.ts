@@ -167,7 +167,7 @@ export const mustUnderstand = (opened: Opened): void => requireUnderstood(opened
  *
  * @throws {PeerViolation | SecurityFailure} what the words are not allowed to be
  */
-export function decode(opened: Opened, from: { readonly principal: Principal; readonly seenBefore: boolean }): Received {
+export function decode(opened: Opened, principal: Principal): Received {
   const { signer, envelope } = opened
   if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
   mustUnderstand(opened)
@@ -176,7 +176,7 @@ export function decode(opened: Opened, from: { readonly principal: Principal; re
   // D9: every element that names a sequence is believed only when the token covers it.
   mustBeCovered(opened, [...reliable.elements, envelope.body])
   return {
-    tokenId: signer.identifier as TokenId, principal: from.principal, seenBefore: from.seenBefore,
+    tokenId: signer.identifier as TokenId, principal,
     soap: envelope.soap.name, addressing: addressing.version.name, rm: reliable.rm?.name, action: addressing.action, replyTo: addressing.replyTo,
     ...(addressing.faultTo !== undefined && { faultTo: addressing.faultTo }),
     ...(addressing.to !== undefined && { to: addressing.to }),

@@ -22,9 +22,7 @@ export type DestinationEvent =
   | { readonly kind: 'created'; readonly sequence: SequenceId; readonly expiresMs?: number | undefined }
   | ({ readonly kind: 'message'; readonly number: bigint; readonly last: boolean
       /** Absent for a message with an empty Body, which is numbered but has nothing for the application. */
-      readonly message?: ApplicationMessage | undefined; readonly digest: string
-      /** This very signature was seen before: a copy by the network, never the first of its number. */
-      readonly seenBefore: boolean } & Answerable)
+      readonly message?: ApplicationMessage | undefined; readonly digest: string } & Answerable)
   | ({ readonly kind: 'ack-requested' } & Answerable)
   | { readonly kind: 'consumed'; readonly number: number }
   | ({ readonly kind: 'close'; readonly lastNumber?: bigint | undefined } & Answerable)
@@ -192,8 +190,6 @@ export class Destination {
     if (event.number < 1n) return
     const number = Number(event.number)
     if (this.#accepted.has(number)) return this.#duplicate(event, number, turn)
-    // A copy of a signature whose number was never accepted: the first came to nothing, and the Source will protect it anew.
-    if (event.seenBefore) return this.#acknowledge(event, turn)
     // WS-RM 1.1 §4.7: closed means that nothing new is accepted; the answer carries the final state.
     if (this.#state === 'closed') return this.#fault(event, FAULTS.sequenceClosed, turn)
     if (this.#lastNumber !== undefined && number > this.#lastNumber) return this.#beyondLast(event, now, turn)

@@ -244,7 +244,7 @@ export class Lane {
     const { received } = event
     const reply = replyOf(received)
     const message = reply === undefined ? undefined : messageOf(received, 'content' in reply ? reply.content : emptyContent(received), 'one-way')
-    const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, seenBefore: received.seenBefore, messageId: received.messageId }, now)
+    const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, messageId: received.messageId }, now)
     const isNew = inner.deliver.splice(0).length > 0
     this.#add(turn, inner)
     if (!isNew || reply === undefined) return
@@ -272,7 +272,7 @@ export class Lane {
     }
     const reply = replyOf(received)
     const message = reply !== undefined && 'content' in reply ? messageOf(received, reply.content, shape) : undefined
-    const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, seenBefore: received.seenBefore, exchange, messageId }, now)
+    const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, exchange, messageId }, now)
     if (isNew && message?.shape === 'one-way' && exchange !== undefined && this.#isBehind(number)) {
       // The application is behind: the exchange waits until it has come to this message, and so does a sender that has only so many.
       inner.transmit.length = 0

@@ -94,8 +94,6 @@ export interface Received {
   readonly acknowledgements: readonly ReceivedAcknowledgement[]
   readonly ackRequested: readonly SequenceId[]
   readonly body: ReceivedBody
-  /** True when this very SignatureValue was seen before under this token (D8): deliver never, acknowledge again. */
-  readonly seenBefore: boolean
 }
 declare const receivedBrand: unique symbol
 export type ReceivedAddress = { readonly kind: 'anonymous' | 'none' | 'absent' } | { readonly kind: 'make-connection' | 'address'; readonly address: string }

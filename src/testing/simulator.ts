@@ -163,7 +163,7 @@ const TIMING: RmTiming = { ...DEFAULT_TIMING, retransmitMs: 200, retransmitCapMs
 const LIVENESS_MS = 5 * 60_000
 
 /** The words that the peer reads from what we send. */
-export function wordsOf(outbound: Outbound, by: { readonly tokenId: TokenId; readonly principal: Principal; readonly rm: '1.0' | '1.1'; readonly seenBefore: boolean }): Received {
+export function wordsOf(outbound: Outbound, by: { readonly tokenId: TokenId; readonly principal: Principal; readonly rm: '1.0' | '1.1' }): Received {
   const { body } = outbound
   const acknowledgements = [...outbound.acknowledgements, ...(body.kind === 'fault' && body.acknowledgement !== undefined ? [body.acknowledgement] : [])]
   const words = {
@@ -174,7 +174,7 @@ export function wordsOf(outbound: Outbound, by: { readonly tokenId: TokenId; rea
     acknowledgements: acknowledgements.map((each) => ({
       sequence: each.sequence, ranges: each.ranges.map(([lower, upper]) => [BigInt(lower), BigInt(upper)]), nacks: (each.nacks ?? []).map(BigInt), none: each.ranges.length === 0, final: each.final,
     })),
-    ackRequested: outbound.ackRequested, body: bodyOf(outbound), seenBefore: by.seenBefore,
+    ackRequested: outbound.ackRequested, body: bodyOf(outbound),
   }
   return words as unknown as Received
 }
@@ -532,7 +532,7 @@ class World {
     const process = this.#responder
     if (process === undefined || !process.isAlive) return answered('broken')
     const seenBefore = process.seen.has(signature)
-    // Only numbered messages may be seen twice; the rest is refused before there are words.
+    // Copies of numbered messages are known by their numbers; the rest is refused before there are words.
     if (seenBefore && outbound.sequence === undefined) return answered('broken')
     process.seen.add(signature)
     const exchange = `x${this.#counts.exchange++}`
@@ -541,13 +541,13 @@ class World {
       this.#trace(`← ${typeof answer === 'string' ? answer : said(answer)} ${exchange}`)
       answered(answer)
     })
-    this.#receive(process, wordsOf(outbound, { tokenId: TOKEN_A, principal: A, rm: this.#rm, seenBefore }), { kind: 'exchange', exchange })
+    this.#receive(process, wordsOf(outbound, { tokenId: TOKEN_A, principal: A, rm: this.#rm }), { kind: 'exchange', exchange })
   }
   async #answer(outbound: Outbound, answer: Outbound | 'accepted', process: Process): Promise<void> {
     const { engine } = process
     if (this.#isRough && this.#chance.hit(this.#weather.attack)) this.#attackInitiator(outbound, process)
     if (answer === 'accepted') return engine.hint(outbound.lane, { kind: 'empty-answer', status: 202 }, outbound)
-    this.#receive(process, wordsOf(answer, { tokenId: TOKEN_A, principal: A, rm: this.#rm, seenBefore: false }), { kind: 'answer', lane: outbound.lane, to: outbound })
+    this.#receive(process, wordsOf(answer, { tokenId: TOKEN_A, principal: A, rm: this.#rm }), { kind: 'answer', lane: outbound.lane, to: outbound })
     return Promise.resolve()
   }
   #receive({ engine }: Process, received: Received, via: Via): void {
@@ -588,7 +588,7 @@ class World {
       const isUnknown = answer !== 'accepted' && answer.body.kind === 'fault' && answer.body.fault === FAULTS.unknownSequence && answer.acknowledgements.length === 0 && answer.body.acknowledgement === undefined
       if (!isUnknown) this.#violations.push(`the attacker's ${attack.body.kind} was answered with ${answer === 'accepted' ? answer : said(answer)}`)
     })
-    this.#receive(process, wordsOf(attack, { tokenId: TOKEN_B, principal: B, rm: this.#rm, seenBefore: false }), { kind: 'exchange', exchange })
+    this.#receive(process, wordsOf(attack, { tokenId: TOKEN_B, principal: B, rm: this.#rm }), { kind: 'exchange', exchange })
   }
   /** In the place of an answer: words under another token, and words under none. */
   #attackInitiator(outbound: Outbound, process: Process): void {
@@ -608,7 +608,7 @@ class World {
     const body = forged[this.#chance.below(forged.length)]
     if (body === undefined) return
     const attack = attackWith(name, body, { relatesTo: outbound.messageId ?? '', ranges: lane.last > 0 ? [[1, lane.last]] : [], ...(body.kind === 'application' && lane.offered !== undefined ? { number: 1, on: lane.offered } : {}) })
-    this.#receive(process, wordsOf(attack, { tokenId: TOKEN_B, principal: B, rm: this.#rm, seenBefore: false }), { kind: 'answer', lane: outbound.lane, to: outbound })
+    this.#receive(process, wordsOf(attack, { tokenId: TOKEN_B, principal: B, rm: this.#rm }), { kind: 'answer', lane: outbound.lane, to: outbound })
   }
 }
 

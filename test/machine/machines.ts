@@ -99,8 +99,8 @@ export const destinationWith = (options: Partial<DestinationOptions> = {}): Dest
   lane: LANE, tokenId: TOKEN, rm: RM11, timing: DEFAULT_TIMING, limits: DEFAULT_LIMITS, role: 'requests', ...options,
 })
 const application = (name: string, shape: 'one-way' | 'request'): ApplicationMessage => ({ content: content(name), shape, soap: '1.2', principal: { kind: 'user', name: 'alice' }, covered: [] })
-export const message = (number: number | bigint, also: { body?: string; last?: boolean; shape?: 'one-way' | 'request'; seenBefore?: boolean } = {}): DestinationEvent => ({
-  kind: 'message', number: BigInt(number), last: also.last ?? false, digest: also.body ?? `m${number}`, seenBefore: also.seenBefore ?? false, exchange: 'x', messageId: `urn:m${number}`,
+export const message = (number: number | bigint, also: { body?: string; last?: boolean; shape?: 'one-way' | 'request' } = {}): DestinationEvent => ({
+  kind: 'message', number: BigInt(number), last: also.last ?? false, digest: also.body ?? `m${number}`, exchange: 'x', messageId: `urn:m${number}`,
   ...(also.last ? {} : { message: application(also.body ?? `m${number}`, also.shape ?? 'one-way') }),
 })
 export const made = (expiresMs?: number): DestinationEvent => ({ kind: 'created', sequence: 'urn:sequence', expiresMs })

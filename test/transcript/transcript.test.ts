@@ -39,7 +39,7 @@ class Conversation {
   play(line: string): string[] {
     const [who = '', ...rest] = line.split(' ')
     switch (who) {
-      case 'deliver': return this.#deliver(rest[0] ?? '', rest[1] === 'again')
+      case 'deliver': return this.#deliver(rest[0] ?? '')
       case 'lose': return this.#hint(rest[0] ?? '', { kind: 'http-failure' })
       case 'empty': return this.#hint(rest[0] ?? '', { kind: 'empty-answer', status: 202 })
       case 'client': case 'service': return this.#act(who, rest)
@@ -94,9 +94,9 @@ class Conversation {
     }
     return lines
   }
-  #deliver(name: string, isCopy: boolean): string[] {
+  #deliver(name: string): string[] {
     const { from, outbound, about } = this.#message(name)
-    const received = wordsOf(outbound, { ...WHO, rm: this.#rm, seenBefore: isCopy })
+    const received = wordsOf(outbound, { ...WHO, rm: this.#rm })
     const to: Side = from === 'client' ? 'service' : 'client'
     const asked = about === undefined ? undefined : { kind: about.body.kind, number: about.sequence?.number }
     const carrier = to === 'service' ? { exchange: name, messageId: received.messageId } : { about: asked, messageId: received.messageId }

@@ -77,9 +77,9 @@ export class Bench {
     return rows
   }
   /** An inbound request; the answer, or undefined while it is held. */
-  async ask(outbound: Partial<Outbound> & Pick<Outbound, 'body'>, by: { token?: TokenId; principal?: Principal; seenBefore?: boolean; change?: (received: Received) => Received } = {}): Promise<Outbound | 'accepted' | undefined> {
+  async ask(outbound: Partial<Outbound> & Pick<Outbound, 'body'>, by: { token?: TokenId; principal?: Principal; change?: (received: Received) => Received } = {}): Promise<Outbound | 'accepted' | undefined> {
     const exchange = `x${++this.#exchanges}`
-    const words = wordsOf(said(outbound), { tokenId: by.token ?? A, principal: by.principal ?? ALICE, rm: '1.1', seenBefore: by.seenBefore ?? false })
+    const words = wordsOf(said(outbound), { tokenId: by.token ?? A, principal: by.principal ?? ALICE, rm: '1.1' })
     await this.engine.receive(by.change?.(words) ?? words, { kind: 'exchange', exchange })
     await settled()
     return this.answers.get(exchange)
@@ -87,7 +87,7 @@ export class Bench {
   get lastExchange(): string { return `x${this.#exchanges}` }
   /** The answer to something that this engine sent. */
   async answer(to: Outbound, outbound: Partial<Outbound> & Pick<Outbound, 'body'>, token: TokenId = A): Promise<void> {
-    const words = wordsOf(said({ relatesTo: to.messageId ?? '', ...outbound }), { tokenId: token, principal: ALICE, rm: '1.1', seenBefore: false })
+    const words = wordsOf(said({ relatesTo: to.messageId ?? '', ...outbound }), { tokenId: token, principal: ALICE, rm: '1.1' })
     await this.engine.receive(words, { kind: 'answer', lane: to.lane, to })
     await settled()
   }

@@ -159,14 +159,6 @@ describe('messages', () => {
     for (const number of [3, 2, 2, 1, 3]) await bench.ask(message(sequence, number))
     expect(bench.delivered.map((delivery) => delivery.number)).toEqual([1, 2, 3])
   })
-  test('a copy by the network of a number that was never accepted is not taken for the first', async () => {
-    const bench = new Bench()
-    const sequence = await bench.created()
-    expect(nameOf(await bench.ask(message(sequence, 1), { seenBefore: true }))).toBe('acknowledgement')
-    expect(bench.delivered).toHaveLength(0)
-    await bench.ask(message(sequence, 1))
-    expect(bench.delivered).toHaveLength(1)
-  })
   test('a number that comes again with another body is dropped and reported', async () => {
     const bench = new Bench()
     const sequence = await bench.created()
