@@ -326,6 +326,7 @@ class ServiceFace<Tx> implements Service {
     const addressing = readCovered(opened)
     const known = await this.#tokens.remembered(signer.identifier as TokenId)
     if (known === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
+    await this.#engine.refresh(known.id)
     const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
     const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, 'sct')], declarations: {} }
     return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance)))

@@ -1,6 +1,6 @@
 /**
- * The rows of lanes in the store, sealed each to its place: heads, what was sent, what was received and not consumed, and the tokens
- * that they are bound to, which the security side has sealed itself.
+ * The rows of lanes in the store, sealed each to its place: heads, what was sent, what was received and not consumed, by what names a lane is
+ * found, and the tokens that they are bound to, which the security side has sealed itself.
  *
  * @module
  */
@@ -11,7 +11,16 @@ import { type Row, type Store, storeKey, type Write } from '../store/store.ts'
 import { Destination, type ReceivedRow } from './destination.ts'
 import type { LaneFacts, LaneHead } from './lane.ts'
 import { type SentRow, Source } from './source.ts'
-import { decodeRow, headKey, type LaneId, sentKey } from './turn.ts'
+import { decodeRow, headKey, type LaneId, sentKey, type SequenceId } from './turn.ts'
+
+/** What a lane is found by, for processes that were not there when it was made. A name of its own at the initiator; at the responder both sequences and the CreateSequence. */
+export const nameKey = (name: string): string => storeKey('named', name)
+export const sequenceKey = (token: TokenId, sequence: SequenceId): string => storeKey('sequence', token, sequence)
+export const creationKey = (token: TokenId, messageId: string): string => storeKey('creation', token, messageId)
+export function indexKeys({ role, tokenId, name, sequence, offered, createMessageId }: LaneFacts): readonly string[] {
+  if (role === 'initiator') return name === undefined ? [] : [nameKey(name)]
+  return [creationKey(tokenId, createMessageId), ...[sequence, offered].filter((each) => each !== undefined).map((each) => sequenceKey(tokenId, each))]
+}
 
 export const tokenKey = (id: TokenId): string => storeKey('token', id)
 
@@ -52,6 +61,18 @@ export class LaneRows {
     const row = await this.#row(sentKey(id, number))
     return row === undefined ? undefined : Source.readRow(this.#open(id, row))
   }
+  /** The head of one lane, opened. */
+  async head(id: LaneId): Promise<LaneHead | undefined> {
+    const row = await this.#row(headKey(id))
+    return row === undefined ? undefined : this.openHead(row)
+  }
+  async revision(id: LaneId): Promise<number | 'absent'> { return (await this.#row(headKey(id)))?.revision ?? 'absent' }
+  /** The lane that is found by this key. */
+  async indexed(key: string): Promise<{ readonly lane: LaneId; readonly revision: number } | undefined> {
+    const row = await this.#row(key)
+    return row === undefined ? undefined : { lane: new TextDecoder().decode(this.#serializer.open('idx', { parts: [key] }, row.value)) as LaneId, revision: row.revision }
+  }
+  index(key: string, lane: LaneId): Write { return { put: key, value: this.#serializer.seal('idx', { parts: [key] }, new TextEncoder().encode(lane)) } }
   token(id: TokenId): Promise<Row | undefined> { return this.#row(tokenKey(id)) }
   seal(id: LaneId, write: Write): Write {
     if ('delete' in write) return write

@@ -10,6 +10,7 @@ import type { Principal } from '../sct/token.ts'
 import { RM_VERSIONS } from '../spec/versions.ts'
 import { storeKey } from '../store/store.ts'
 import type { Exchange } from './engine-exchange.ts'
+import { creationKey, sequenceKey } from './engine-rows.ts'
 import { type EngineOptions, NO_LANE, type Via } from './engine-words.ts'
 import type { Lane, LaneEvent, LaneFacts } from './lane.ts'
 import type { About } from './source.ts'
@@ -57,6 +58,16 @@ export class Scope<S extends Scoped> {
     }
     for (const name of names) this.#names.set(name, (this.#names.get(name) ?? new Set()).add(shell))
     shell.names = names
+  }
+
+  /** The keys under which the store may know what is not known here: another process may have made the lane. */
+  strange(received: Received): readonly string[] {
+    const { tokenId, body, messageId } = received
+    const named = [...received.acknowledgements.map(({ sequence }) => sequence), ...received.ackRequested, received.sequence?.id, 'sequence' in body ? body.sequence : undefined]
+    const isKnown = (name: SequenceId): boolean => [...this.#names.get(name) ?? []].some(({ facts }) => facts.tokenId === tokenId)
+    const keys = new Set(named.filter((name) => name !== undefined && !isKnown(name)).map((name) => sequenceKey(tokenId, name as SequenceId)))
+    if (body.kind === 'create-sequence' && messageId !== undefined && !this.#creations.has(storeKey(tokenId, messageId))) keys.add(creationKey(tokenId, messageId))
+    return [...keys]
   }
 
   /** Each element that names a sequence is judged on its own: under its sequence's token it is worked on, else it is unknown. */

@@ -46,11 +46,13 @@ export interface Job<Tx> {
   readonly exchange?: Exchange | undefined
   readonly work?: ((tx: Tx) => void | Promise<void>) | undefined
   readonly done?: { /** With the number, for a message that was submitted. */ resolve(number?: number): void; reject(error: unknown): void } | undefined
+  /** The store is asked first whether another process has changed the lane. */
+  readonly isFresh?: boolean
   tries: number
 }
 export interface Waiter { readonly number: number | undefined; readonly want: 'acknowledged' | 'reply' | 'drained' | 'end'; settle(outcome: { readonly value?: unknown } | { readonly error: unknown }): void }
 /** What one round makes of the events of one lane. */
-export interface Batch<Tx> { readonly shell: Shell<Tx>; readonly jobs: readonly Job<Tx>[]; readonly turn: LaneTurn; readonly refused: ReadonlyMap<Job<Tx>, UsageError>; readonly headText: string; readonly commit: LaneCommit<Tx> | undefined; readonly isPurge: boolean; readonly writesToken: boolean }
+export interface Batch<Tx> { readonly shell: Shell<Tx>; readonly jobs: readonly Job<Tx>[]; readonly turn: LaneTurn; readonly refused: ReadonlyMap<Job<Tx>, UsageError>; readonly headText: string; readonly commit: LaneCommit<Tx> | undefined; /** The commit writes nothing: it only tells whether what was said is still so. */ readonly isCheck: boolean; readonly isPurge: boolean; readonly writesToken: boolean }
 
 export function newShell<Tx>(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number }): Shell<Tx> {
   return {

@@ -10,9 +10,9 @@ import { urnUuid } from '../crypto/random.ts'
 import { DeliveryFailed, SoapFault, StoreFailed, TimedOut, TransportFailed, UnknownVersion, UsageError } from '../errors.ts'
 import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
-import type { CommitResult, LaneCommit, Row, Write } from '../store/store.ts'
+import type { CommitResult, Expectation, LaneCommit, Row, Write } from '../store/store.ts'
 import { Exchange } from './engine-exchange.ts'
-import { errorOf, LaneRows, lostError, tokenKey } from './engine-rows.ts'
+import { errorOf, indexKeys, LaneRows, lostError, nameKey, tokenKey } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { type Batch, isFull, type Job, newShell, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
 import {
@@ -38,6 +38,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #shells = new Map<LaneId, Shell<Tx>>()
   readonly #scope: Scope<Shell<Tx>>
   readonly #rows: LaneRows
+  readonly #settings: ConstructorParameters<typeof Lane>[1]
   readonly #tokens = new Map<TokenId, number | 'absent'>()
   readonly #exchanges = new Map<ExchangeId, Exchange>()
   readonly #ready = new Set<Shell<Tx>>()
@@ -48,6 +49,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   constructor(options: EngineOptions<Tx>) {
     this.#own = options
     this.#rows = new LaneRows(options.store, options.serializer)
+    this.#settings = { timing: options.timing, limits: options.limits, mint: () => this.#mint() }
     this.#scope = new Scope<Shell<Tx>>(options, {
       lane: (id) => this.#shells.get(id),
       lanes: () => this.#shells.values(),
@@ -93,6 +95,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   async receive(received: Received, via: Via): Promise<void> {
     const exchange = via.kind === 'exchange' ? this.#openExchange(via.exchange) : undefined
     if (this.#abort.signal.aborted) return exchange?.finish()
+    if (via.kind === 'exchange' && !(await this.#takeUpStrange(received))) return exchange?.finish()
     const jobs: Promise<unknown>[] = []
     const add = (shell: Shell<Tx>, event: LaneEvent): void => {
       exchange?.begin()
@@ -103,6 +106,24 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     exchange?.end()
     // What failed was reported and its exchange was ended; the peer will ask again.
     await Promise.allSettled(jobs)
+  }
+
+  /** Lanes that another process has made on this store. False: nothing can be said now; the peer will ask again. */
+  async #takeUpStrange(received: Received): Promise<boolean> {
+    try {
+      for (const key of this.#scope.strange(received)) {
+        const found = await this.#rows.indexed(key)
+        const head = found === undefined || this.#shells.has(found.lane) ? undefined : await this.#rows.head(found.lane)
+        if (head === undefined || this.#shells.has(head.facts.lane)) continue
+        const shell = this.#shell(head.facts)
+        shell.isNew = false
+        this.#keepToken(shell)
+      }
+      return !this.#abort.signal.aborted
+    } catch (error) {
+      this.#observe({ kind: 'error', error: asError(error) })
+      return false
+    }
   }
 
   /** What may be known without proof. `about` is the message in whose exchange it came. */
@@ -175,6 +196,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const { source } = await this.#present(this.#get(lane))
     return source.pending().flatMap((row) => row.shape === 'one-way' || row.shape === 'request'
       ? [{ number: row.number, key: row.key, shape: row.shape, acknowledged: source.status(row.key)?.acknowledged ?? false, action: row.content?.action ?? '' }] : [])
+  }
+  /** What other processes have done with the lanes of this token is known here too, before it is said what is bound to it. */
+  async refresh(token: TokenId): Promise<void> {
+    const bound = [...this.#shells.values()].filter((shell) => shell.facts.tokenId === token && !shell.isOver)
+    await Promise.allSettled(bound.map((shell) => this.#enqueue(shell, { event: { kind: 'time' }, isFresh: true, tries: 0 })))
   }
   status(lane: LaneId): LaneStatus | undefined {
     const shell = this.#shells.get(lane)
@@ -314,8 +340,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (shell.queue.length === 0) return undefined
     let token: Write | undefined
     let tokenRevision: number | 'absent'
+    let claimed: Expectation | undefined
     try {
+      if (shell.queue.some((job) => job.isFresh) && !shell.isNew && (await this.#rows.revision(shell.facts.lane)) !== shell.revision) shell.lane = undefined
       if (shell.lane === undefined) await this.#load(shell)
+      claimed = await this.#claim(shell)
       tokenRevision = await this.#tokenRevision(shell.facts.tokenId)
       if (shell.isNew && tokenRevision === 'absent') {
         // One lane of a round writes the token's row, the others find it there.
@@ -327,7 +356,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         tokensWritten.add(shell.facts.tokenId)
       }
     } catch (error) {
-      this.#fail(shell, shell.queue.splice(0), error)
+      if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
+      else this.#fail(shell, shell.queue.splice(0), error)
       return undefined
     }
     const { lane } = shell
@@ -370,15 +400,48 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const isPurge = now >= lane.purgeAt
     const head = lane.headRow()
     const headText = new TextDecoder().decode(head.value)
-    if (!isPurge && turn.persist.length === 0 && work === undefined && headText === shell.headText) return { shell, jobs, turn, refused, headText, commit: undefined, isPurge, writesToken: false }
+    const expect = [{ head: head.key, revision: shell.revision }, { head: tokenKey(shell.facts.tokenId), revision: tokenRevision }, ...(claimed === undefined ? [] : [claimed])]
+    if (!isPurge && turn.persist.length === 0 && work === undefined && headText === shell.headText) {
+      // D3: what is said of a lane without writing to it must be fenced too, or a process that slept would accuse a peer of what another was told.
+      const isSilent = turn.transmit.length === 0 && turn.settle.length === 0 && turn.deliver.length === 0
+      return { shell, jobs, turn, refused, headText, commit: isSilent || shell.revision === 'absent' ? undefined : { expect, writes: [] }, isCheck: true, isPurge, writesToken: false }
+    }
     const writes: Write[] = turn.persist.map((write) => this.#rows.seal(shell.facts.lane, write))
     // The token's row stays: the security side, which knows how long it is to be remembered, sweeps it.
     writes.push(isPurge ? { delete: head.key } : this.#rows.seal(shell.facts.lane, { put: head.key, value: head.value }))
     if (token !== undefined) writes.push(token)
-    const commit: LaneCommit<Tx> = {
-      expect: [{ head: head.key, revision: shell.revision }, { head: tokenKey(shell.facts.tokenId), revision: tokenRevision }], writes, ...(work === undefined ? {} : { work }),
+    if (shell.isNew) for (const key of indexKeys(shell.facts)) writes.push(this.#rows.index(key, shell.facts.lane))
+    // A name may have gone over to another lane.
+    else if (isPurge && (shell.facts.role === 'responder' || claimed !== undefined)) for (const key of indexKeys(shell.facts)) writes.push({ delete: key })
+    const commit: LaneCommit<Tx> = { expect, writes, ...(work === undefined ? {} : { work }) }
+    return { shell, jobs, turn, refused, headText, commit, isCheck: false, isPurge, writesToken: token !== undefined }
+  }
+  /**
+   * The row of the lane's name, as it must still be when the lane is first written, or forgotten: two processes do not make two of one name.
+   *
+   * @throws {UsageError} another process has made one
+   */
+  async #claim({ facts, isNew, lane }: Shell<Tx>): Promise<Expectation | undefined> {
+    const isPurge = lane !== undefined && this.#own.clock.now() >= lane.purgeAt
+    if (facts.role !== 'initiator' || facts.name === undefined || !(isNew || isPurge)) return undefined
+    const head = nameKey(facts.name)
+    const found = await this.#rows.indexed(head)
+    if (found === undefined) return isNew ? { head, revision: 'absent' } : undefined
+    if (found.lane === facts.lane) return { head, revision: found.revision }
+    if (!isNew) return undefined
+    const other = await this.#rows.lane(found.lane)
+    const isLive = other !== undefined && !new Lane(other.head.facts, this.#settings, this.#own.clock.now(), other).isOver
+    if (isLive) throw new UsageError('ERR_NAME_TAKEN', `another process has opened a conversation named ${facts.name}: connect in a new process to go on with it, or choose another name`)
+    return { head, revision: found.revision }
+  }
+  /** What is asked for cannot be: nothing was written, and nothing is tried again. */
+  #refuse(shell: Shell<Tx>, error: UsageError): void {
+    this.#forget(shell)
+    for (const job of shell.queue.splice(0)) {
+      job.done?.reject(error)
+      job.exchange?.finish()
     }
-    return { shell, jobs, turn, refused, headText, commit, isPurge, writesToken: token !== undefined }
+    for (const waiter of [...shell.waiters]) waiter.settle({ error })
   }
   /** A consumed request is answered on the exchange that waits for it now, not on the one that waited when its delivery began. */
   #withHeld(shell: Shell<Tx>, event: LaneEvent): LaneEvent {
@@ -391,7 +454,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #finish(batch: Batch<Tx>): void {
     const { shell, turn, jobs } = batch
     shell.isOver = shell.lane?.isOver ?? false
-    if (batch.commit !== undefined) {
+    if (batch.commit !== undefined && !batch.isCheck) {
       shell.revision = shell.revision === 'absent' ? 1 : shell.revision + 1
       if (batch.writesToken) this.#tokens.set(shell.facts.tokenId, 1)
       shell.headText = batch.headText
@@ -672,16 +735,15 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** From the store: after a crash of the lane, or at the start of the process. */
   async #load(shell: Shell<Tx>): Promise<void> {
-    const settings = { timing: this.#own.timing, limits: this.#own.limits, mint: () => this.#mint() }
     const kept = await this.#rows.lane(shell.facts.lane)
     if (kept === undefined) {
       if (!shell.isNew) return
-      shell.lane = new Lane(shell.facts, settings, this.#own.clock.now())
+      shell.lane = new Lane(shell.facts, this.#settings, this.#own.clock.now())
       shell.revision = 'absent'
       shell.headText = ''
       return
     }
-    shell.lane = new Lane(kept.head.facts, settings, this.#own.clock.now(), kept)
+    shell.lane = new Lane(kept.head.facts, this.#settings, this.#own.clock.now(), kept)
     shell.isOver = shell.lane.isOver
     shell.isNew = false
     shell.revision = kept.revision

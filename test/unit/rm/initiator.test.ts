@@ -3,7 +3,7 @@ import { DeliveryFailed, FAULTS, ReplyLost, SealBroken, SoapFault, StoreFailed, 
 import type { LaneId, Outbound } from '../../../src/rm/turn.ts'
 import { RM11 } from '../../../src/spec/versions.ts'
 import { type CommitResult, type LaneCommit, MemoryStore, type Row, type Store, storeKey } from '../../../src/store/store.ts'
-import { openSerializer } from '../../../src/testing/simulator.ts'
+import { Chance, openSerializer } from '../../../src/testing/simulator.ts'
 import { A, B, Bench, content, settled, URL } from './bench.ts'
 
 const last = (bench: Bench): Outbound => {
@@ -25,6 +25,8 @@ async function open(options: ConstructorParameters<typeof Bench>[0] = {}): Promi
   bench0 = create?.body.kind === 'create-sequence' ? create.body.offer?.sequence ?? '' : ''
   return { bench, lane }
 }
+/** Another process on the same store. */
+const another = ({ store, time }: Bench, seed: number): Bench => new Bench({ store, time, engine: { random: new Chance(seed) } })
 /** A store that a test can make fail, or have someone else write in between. */
 class Frail implements Store<undefined> {
   readonly inner: MemoryStore = new MemoryStore()
@@ -389,9 +391,37 @@ describe('rest and restart', () => {
     await bench.engine[Symbol.asyncDispose]()
     const later = new Bench({ store: bench.store, time: bench.time, engine: { restoreDetached: true } })
     await later.engine.restore()
-    expect((await later.rows()).map((row) => row.key.slice(0, 7))).toEqual(['3:msg;4', '4:lane;', '5:token'])
+    expect((await later.rows()).map((row) => row.key.slice(0, 7))).toEqual(['3:msg;4', '4:lane;', '5:named', '5:token'])
     await later.wait(24 * 3_600_000 + 1_000)
     expect((await later.rows()).map((row) => row.key.slice(0, 7))).toEqual(['5:token'])
+  })
+  test('two processes on one store make no two lanes of one name; the name is free when its lane has ended', async () => {
+    const { bench, lane } = await open()
+    const other = another(bench, 8)
+    const before = await bench.rows()
+    // It was there before the lane was, and has it not in memory.
+    await expect(other.engine.open(A, { url: URL, rm: RM11, offer: false, name: 'work' })).rejects.toMatchObject({ name: 'UsageError', code: 'ERR_NAME_TAKEN', message: expect.stringContaining('another process') })
+    expect(await bench.rows()).toEqual(before)
+    expect(other.engine.sequences()).toEqual([])
+    await bench.engine.submit(lane, content('a'), 'one-way', 'a')
+    await settled()
+    await bench.answer(last(bench), { body: { kind: 'fault', fault: FAULTS.sequenceTerminated, sequence: 'urn:requests' } })
+    await bench.wait(23 * 3_600_000)
+    const fresh = await other.engine.open(A, { url: URL, rm: RM11, offer: false, name: 'work' })
+    // When the old one is forgotten, the name stays with the new one.
+    await bench.wait(3_600_000 + 10_000)
+    expect(bench.engine.sequences().map((each) => each.lane)).not.toContain(lane)
+    const third = another(bench, 9)
+    await expect(third.engine.open(A, { url: URL, rm: RM11, offer: false, name: 'work' })).rejects.toMatchObject({ code: 'ERR_NAME_TAKEN' })
+    await third.engine.restore()
+    expect(third.engine.find('work')).toBe(fresh)
+  })
+  test('of two that open one name at the same moment one gets it', async () => {
+    const first = new Bench()
+    const pair = [first, another(first, 8)]
+    const outcomes = await Promise.allSettled(pair.map((each) => each.engine.open(A, { url: URL, rm: RM11, offer: false, name: 'work' })))
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+    expect(outcomes.find((each) => each.status === 'rejected')?.reason).toMatchObject({ code: 'ERR_NAME_TAKEN' })
   })
   test('after a restart everything outstanding is sent again with the same numbers and MessageIDs', async () => {
     const { bench, lane } = await open()

@@ -1,6 +1,7 @@
 import { storeKey } from '../../../src/store/store.ts'
 import { describe, expect, test } from 'vitest'
-import type { Outbound, Received } from '../../../src/rm/turn.ts'
+import { StoreFailed } from '../../../src/errors.ts'
+import type { Delivery, Outbound, Received } from '../../../src/rm/turn.ts'
 import { A, B, Bench, content, CREATE, MALLORY, message, nameOf, settled, URL } from './bench.ts'
 
 const replyTo = (name: string): { reply: { action: string; messageId: string; relatesTo: string; body: string; headers: readonly string[] } } => ({ reply: { ...content(`re-${name}`), relatesTo: `urn:${name}` } })
@@ -87,7 +88,7 @@ describe('CreateSequence', () => {
     const bench = new Bench()
     expect(nameOf(await bench.ask(CREATE, { change: withBody(change) }))).toBe(outcome)
     // Refused means that nothing is kept.
-    expect((await bench.rows()).length).toBe(outcome === 'CreateSequenceRefused' ? 0 : 2)
+    expect((await bench.rows()).length).toBe(outcome === 'CreateSequenceRefused' ? 0 : 'lane token creation requests replies'.split(' ').length)
   })
   test('without a reference is bound to its signer where the service says so, but not when it claims one', async () => {
     const bench = new Bench({ engine: { bindUnscopedToSigner: true } })
@@ -334,6 +335,55 @@ describe('a service that starts again', () => {
     expect(await second.ask(message(sequence, 1, 'request'))).toMatchObject({ body: { content: { body: '<re-m1/>' } } })
     expect(nameOf(await second.ask(CREATE))).toBe('create-sequence-response')
     expect(second.engine.sequences()).toHaveLength(1)
+  })
+  test('knows what another process on the same store has made since: by either sequence, and the CreateSequence itself', async () => {
+    const first = new Bench()
+    const other = (): Bench => new Bench({ store: first.store, time: first.time, deliver: async () => replyTo('m1') })
+    const [second, third, fourth] = [other(), other(), other()]
+    const sequence = await first.created()
+    expect(await second.ask(message(sequence, 1, 'request'))).toMatchObject({ body: { content: { body: '<re-m1/>' } } })
+    expect(nameOf(await third.ask({ body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:replies', ranges: [[1, 1]], final: false }] }))).toBe('accepted')
+    expect(third.engine.sequences()[0]?.acknowledged).toEqual([[1, 1]])
+    expect(await fourth.ask(CREATE)).toMatchObject({ body: { kind: 'create-sequence-response', sequence } })
+    // What the first has in memory is old by now; its next word shows it.
+    expect(nameOf(await first.ask(message(sequence, 2)))).toBe('acknowledgement')
+    expect(first.engine.sequences()[0]).toMatchObject({ accepted: [[1, 2]] })
+    for (const bench of [first, second, third, fourth]) expect(bench.engine.sequences()).toHaveLength(1)
+  })
+  test('accuses nobody of what it has not heard itself: what is only said is fenced like what is written', async () => {
+    const deliver = async ({ received }: Delivery): Promise<ReturnType<typeof replyTo>> => replyTo(received.content.messageId.slice(4))
+    const first = new Bench({ deliver })
+    const second = new Bench({ store: first.store, time: first.time, deliver })
+    const sequence = await first.created()
+    for (const [number, bench] of [first, second, second].entries()) expect(await bench.ask(message(sequence, number + 1, 'request'))).toMatchObject({ sequence: { id: 'urn:replies', number: number + 1 } })
+    const acknowledged = { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:replies', ranges: [[1, 3]], final: false }] } as const
+    expect(nameOf(await first.ask(acknowledged))).toBe('accepted')
+    expect(first.events.filter(({ kind }) => kind === 'error' || kind === 'security')).toEqual([])
+    // What nobody has sent is refused still, by whoever is asked.
+    for (const bench of [first, second]) expect(nameOf(await bench.ask({ ...acknowledged, acknowledgements: [{ sequence: 'urn:replies', ranges: [[1, 4]], final: false }] }))).toBe('InvalidAcknowledgement')
+  })
+  test('learns when it is asked that another process has ended the last lane of a token', async () => {
+    const first = new Bench()
+    const second = new Bench({ store: first.store, time: first.time })
+    const sequence = await first.created()
+    expect(nameOf(await second.ask({ body: { kind: 'terminate-sequence', sequence } }))).toBe('terminate-sequence-response')
+    expect([first.used.size, second.used.size]).toEqual([1, 0])
+    await first.engine.refresh(A)
+    expect(first.used.size).toBe(0)
+  })
+  test('under another token, what another process has made is a sequence that never was', async () => {
+    const first = new Bench()
+    const second = new Bench({ store: first.store, time: first.time })
+    const sequence = await first.created()
+    const before = await first.rows()
+    expect(nameOf(await second.ask(message(sequence, 1), { token: B, principal: MALLORY }))).toBe('UnknownSequence')
+    expect(second.engine.sequences()).toEqual([])
+    expect(await first.rows()).toEqual(before)
+  })
+  test('says nothing when the store cannot tell whether it knows a sequence', async () => {
+    const bench = new Bench({ store: { scan: () => { throw new StoreFailed('ERR_STORE_BUSY', 'locked') }, commit: async () => [], [Symbol.asyncDispose]: async () => {} } })
+    expect(await bench.ask(message('urn:never', 1))).toBe('accepted')
+    expect(bench.events).toMatchObject([{ kind: 'error', error: { code: 'ERR_STORE_BUSY' } }])
   })
   test('forgets an ended sequence after a day; its token is the security side’s to forget', async () => {
     const bench = new Bench()
