@@ -86,6 +86,13 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const shell = this.#get(lane)
     const size = content.body.length
+    for (const each of this.#ended(shell)) {
+      // Nothing is waited for where it can be helped: messages are numbered in the order of the calls.
+      const known = (each.lane ?? await this.#present(each)).source.status(key)
+      if (known === undefined) continue
+      if (known.digest !== digestOf(content, shape)) throw new UsageError('ERR_KEY_REUSED', `the key was given to another message, number ${known.number} of an earlier sequence of this conversation`, { numbers: [known.number] })
+      return this.#ticket(each, key, known.number)
+    }
     while (isFull(shell, size) && (await this.#present(shell)).source.status(key) === undefined) await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
     const number = await this.#enqueue(shell, { event: { kind: 'submit', content, shape, key, digest: digestOf(content, shape) }, tries: 0 })
     return this.#ticket(shell, key, number as number)
@@ -164,8 +171,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** The ticket of a message that was submitted under that key, also before a restart. */
   async ticket(lane: LaneId, key: string): Promise<Ticket | undefined> {
     const shell = this.#get(lane)
-    const status = (await this.#present(shell)).source.status(key)
-    return status === undefined ? undefined : this.#ticket(shell, key, status.number)
+    const found = await this.#earlier(shell, key) ?? { shell, status: (await this.#present(shell)).source.status(key) }
+    return found.status === undefined ? undefined : this.#ticket(found.shell, key, found.status.number)
   }
   /**
    * The reply to the request with that key, also one made before a restart.
@@ -173,7 +180,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    * @throws {SoapFault | ReplyLost | DeliveryFailed} how it ended otherwise
    */
   async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
-    const shell = this.#get(lane)
+    const shell = (await this.#earlier(this.#get(lane), key))?.shell ?? this.#get(lane)
     for (;;) {
       const status = (await this.#present(shell)).source.status(key)
       if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
@@ -184,6 +191,18 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       // Settled in the machine, but not yet in the store: its commit is under way.
       await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
+  }
+  /** D18: a conversation of that name that has ended still knows its keys, until it is forgotten: who did not hear the end asks again for what is done. */
+  #ended({ facts: { role, name, url, lane } }: Shell<Tx>): readonly Shell<Tx>[] {
+    if (role !== 'initiator' || name === undefined) return []
+    return [...this.#shells.values()].filter((each) => each.isOver && each.facts.name === name && each.facts.url === url && each.facts.lane !== lane)
+  }
+  async #earlier(of: Shell<Tx>, key: string): Promise<{ readonly shell: Shell<Tx>; readonly status: SentStatus } | undefined> {
+    for (const shell of this.#ended(of)) {
+      const status = (await this.#present(shell)).source.status(key)
+      if (status !== undefined) return { shell, status }
+    }
+    return undefined
   }
   /** Resolves when nothing is pending. */
   async drained(lane: LaneId, wait: Wait = {}): Promise<void> {

@@ -210,3 +210,24 @@ test.each([
   expect(heard[0]).toBeInstanceOf(UsageError)
   await conversation.close()
 })
+
+// ---- the same key again ----
+
+test('a client that is started again after its conversation was closed orders nothing twice', async () => {
+  const it = await started()
+  const [store, keyring] = [new MemoryStore(), ring()]
+  const run = async (keys: readonly string[]): Promise<readonly string[]> => {
+    const conversation = await connect(it.url, { ...as('client'), name: 'orders', store, keyring })
+    const replies = []
+    for (const key of keys) replies.push((await conversation.request(place(key), { action: PLACE, key })).body)
+    await expect(conversation.request(place('another'), { action: PLACE, key: keys[0] as string })).rejects.toMatchObject({ code: 'ERR_KEY_REUSED' })
+    expect((await conversation.reply(keys[0] as string)).body).toBe(replies[0])
+    await conversation.close()
+    return replies
+  }
+  const first = await run(['order-1'])
+  expect(await run(['order-1'])).toEqual(first)
+  expect((await run(['order-1', 'order-2'])).map((body) => />([^<]*)</.exec(body)?.[1])).toEqual(['order-1', 'order-2'])
+  expect((await run(['order-2', 'order-1'])).map((body) => />([^<]*)</.exec(body)?.[1])).toEqual(['order-2', 'order-1'])
+  expect(it.handled.map(({ body }) => />([^<]*)<\/item>/.exec(body)?.[1])).toEqual(['order-1', 'order-2'])
+})
