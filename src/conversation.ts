@@ -53,6 +53,7 @@ export interface ConversationParts {
 export class ConversationFace implements Conversation {
   readonly #parts: ConversationParts
   #over = false
+  #report: CloseReport | undefined
 
   constructor(parts: ConversationParts) { this.#parts = parts }
   get tokenId(): TokenId { return this.#parts.tokenId }
@@ -77,18 +78,26 @@ export class ConversationFace implements Conversation {
 
   async #submit(body: XmlBody, options: SendOptions, shape: 'one-way' | 'request'): Promise<Ticket> {
     const { engine, lane, limits, random } = this.#parts
+    if (this.#over) throw over('the conversation was closed or detached here')
     checkOptions(options, shape === 'request' ? 'request' : 'send')
     checkKey(options.key)
     if (body === undefined) throw new UsageError('ERR_USAGE_XML', 'there is no body: it is one XML element, as text or as its bytes in UTF-8')
     const content: Content = { messageId: urnUuid(random), ...contentOf({ action: options.action, body, headers: options.headers }, limits) }
-    return engine.submit(lane, content, shape, options.key ?? urnUuid(random), waitOf(options))
+    try {
+      return await engine.submit(lane, content, shape, options.key ?? urnUuid(random), waitOf(options))
+    } catch (error) {
+      throw error instanceof UsageError && error.code === 'ERR_RM_STATE' ? over('the conversation is closing, or was ended', error) : error
+    }
   }
 
   async *pending(): AsyncIterable<PendingMessage> { yield* await this.#parts.engine.pending(this.#parts.lane) }
   async drained(wait: Wait = {}): Promise<void> { return this.#parts.engine.drained(this.#parts.lane, waitOf(wait)) }
 
   async close(wait: Wait = {}): Promise<CloseReport> {
+    if (this.#report !== undefined) return this.#report
+    if (this.#over) throw over('the conversation was detached here')
     const report = await this.#parts.engine.close(this.#parts.lane, waitOf(wait))
+    this.#report = report
     await this.#end('closed')
     return report
   }
@@ -115,4 +124,5 @@ export class ConversationFace implements Conversation {
     }
   }
 }
+const over = (what: string, cause?: unknown): UsageError => new UsageError('ERR_CONVERSATION_OVER', `${what}: it takes nothing new; connect again for another`, { cause })
 const DISPOSE_MS = 30_000

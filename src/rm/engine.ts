@@ -86,11 +86,12 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const shell = this.#get(lane)
     const size = content.body.length
-    for (const each of this.#ended(shell)) {
+    // Also what this one knows already: it is no new message, even where none is taken any more.
+    for (const each of [shell, ...this.#ended(shell)]) {
       // Nothing is waited for where it can be helped: messages are numbered in the order of the calls.
       const known = (each.lane ?? await this.#present(each)).source.status(key)
       if (known === undefined) continue
-      if (known.digest !== digestOf(content, shape)) throw new UsageError('ERR_KEY_REUSED', `the key was given to another message, number ${known.number} of an earlier sequence of this conversation`, { numbers: [known.number] })
+      if (known.digest !== digestOf(content, shape)) throw new UsageError('ERR_KEY_REUSED', `the key of message ${known.number} was given to another message`, { numbers: [known.number] })
       return this.#ticket(each, key, known.number)
     }
     while (isFull(shell, size) && (await this.#present(shell)).source.status(key) === undefined) await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))

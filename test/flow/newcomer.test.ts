@@ -211,7 +211,38 @@ test.each([
   await conversation.close()
 })
 
+// ---- after the end ----
+
+test.each(['connect', 'createClient'] as const)('after its end a conversation of %s says so, and closes once', async (how) => {
+  const it = await started()
+  const conversation = how === 'connect' ? await connect(it.url, as('client')) : await it.client().connect(it.url, as('client'))
+  await conversation.request(place(1), { action: PLACE })
+  const report = await conversation.close()
+  expect(report).toEqual({ outcome: 'terminated', lost: [] })
+  expect(await conversation.close()).toBe(report)
+  for (const late of [conversation.send(place(2), { action: PLACE }), conversation.request(place(2), { action: PLACE })]) {
+    await expect(late).rejects.toMatchObject({ name: 'UsageError', code: 'ERR_CONVERSATION_OVER', message: expect.stringContaining('connect again') })
+  }
+  await conversation.detach()
+})
+
 // ---- the same key again ----
+
+test('a client whose close was cut short still gets the replies that it has, and is told that nothing new is taken', async () => {
+  const it = await started()
+  const [store, keyring] = [new MemoryStore(), ring()]
+  const client = it.client({ store, keyring })
+  const conversation = await client.connect(it.url, { ...as('client'), name: 'orders' })
+  const { body } = await conversation.request(place(1), { action: PLACE, key: 'order-1' })
+  await it.service.close()
+  await expect(conversation.close({ timeoutMs: 50 })).rejects.toMatchObject({ code: 'ERR_TIMEOUT' })
+  await client[Symbol.asyncDispose]()
+  const again = await connect(it.url, { ...as('client'), name: 'orders', store, keyring, retransmitAfterMs: 50 })
+  expect((await again.request(place(1), { action: PLACE, key: 'order-1' })).body).toBe(body)
+  await expect(again.request(place(2), { action: PLACE, key: 'order-1' })).rejects.toMatchObject({ code: 'ERR_KEY_REUSED' })
+  await expect(again.request(place(2), { action: PLACE, key: 'order-2' })).rejects.toMatchObject({ code: 'ERR_CONVERSATION_OVER' })
+  await again.detach()
+})
 
 test('a client that is started again after its conversation was closed orders nothing twice', async () => {
   const it = await started()

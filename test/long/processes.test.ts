@@ -112,6 +112,7 @@ function chanceOf(seed: number): () => number {
 
 const ROUNDS = 20
 const EACH = 8
+const ENDINGS = 6
 
 test('twenty times a client, a service or both are killed: every message is consumed once and in order, every reply obtained, all is ended', { timeout: 240_000 }, async () => {
   const world = new World()
@@ -121,6 +122,7 @@ test('twenty times a client, a service or both are killed: every message is cons
   let client = world.client(url)
   const kills = { client: 0, service: 0, both: 0 }
   const trouble: unknown[] = []
+  const endings: string[] = []
   const moments: ('start' | 'middle' | 'end')[] = []
   for (let round = 1; round <= ROUNDS; round++) {
     client.say(round * EACH)
@@ -134,6 +136,19 @@ test('twenty times a client, a service or both are killed: every message is cons
     if (victim !== 'client') ({ party: service } = await world.service(port))
     if (victim !== 'service') client = world.client(url)
   }
+  // The end, too, may be cut short, at each side and at any moment.
+  for (let round = 0; round < ENDINGS; round++) {
+    client.say(ROUNDS * EACH)
+    client.say('close')
+    await client.hear('connected')
+    await pause(chance() * 250)
+    const isBoth = chance() < 0.5
+    trouble.push(...client.all('failed'), ...client.all('lost'), ...client.all('refused'), ...service.all('error'))
+    endings.push(client.all('closed').length === 0 ? 'before' : 'after')
+    await Promise.all([client.kill(), isBoth && service.kill()])
+    if (isBoth) ({ party: service } = await world.service(port))
+    client = world.client(url)
+  }
   client.say(ROUNDS * EACH)
   client.say('close')
   const closed = await client.hear('closed')
@@ -141,7 +156,7 @@ test('twenty times a client, a service or both are killed: every message is cons
   service.say('end')
   const sequences = await service.hear('sequences') as readonly { readonly state: string }[]
   await service.ended
-  console.log(`${ROUNDS} rounds, kills ${JSON.stringify(kills)}, at ${JSON.stringify(Object.groupBy(moments, (moment) => moment), (_, value) => Array.isArray(value) ? value.length : value)}, ${sequences.length} sequences at the service`)
+  console.log(`${ROUNDS} rounds, kills ${JSON.stringify(kills)}, at ${JSON.stringify(Object.groupBy(moments, (moment) => moment), (_, value) => Array.isArray(value) ? value.length : value)}, ${endings.length} endings cut short (${endings.filter((each) => each === 'before').length} before they were through), ${sequences.length} sequences at the service`)
 
   expect(trouble).toEqual([])
   expect(world.items()).toEqual(upTo(ROUNDS * EACH))
