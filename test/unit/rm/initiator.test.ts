@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { DeliveryFailed, FAULTS, ReplyLost, SealBroken, SoapFault, StoreFailed, TimedOut, UnknownVersion, UsageError } from '../../../src/errors.ts'
-import type { LaneId, Outbound } from '../../../src/rm/turn.ts'
+import { type LaneId, type Outbound, sentKey } from '../../../src/rm/turn.ts'
 import { RM11 } from '../../../src/spec/versions.ts'
 import { type CommitResult, type LaneCommit, MemoryStore, type Row, type Store, storeKey } from '../../../src/store/store.ts'
 import { Chance, openSerializer } from '../../../src/testing/simulator.ts'
@@ -225,6 +225,16 @@ describe('a request', () => {
     await later.engine.restore()
     expect((await later.engine.reply(lane, 'a')).body).toBe('<reply/>')
     await expect(later.engine.reply(lane, 'never')).rejects.toThrow(expect.objectContaining({ code: 'ERR_KEY_UNKNOWN' }))
+  })
+  test('a reply whose record is gone from the store is an error, not a wait without end', async () => {
+    const bench = new Bench()
+    const lane = await bench.opened()
+    await bench.engine.submit(lane, content('a'), 'request', 'a')
+    await settled()
+    await bench.answer(last(bench), reply(last(bench)))
+    // Somebody else's hand: the row goes, what the lane holds in memory stays.
+    expect(await bench.store.commit([{ expect: [], writes: [{ delete: sentKey(lane, 1) }] }])).toEqual(['committed'])
+    await expect(bench.engine.reply(lane, 'a')).rejects.toMatchObject({ code: 'ERR_REPLY_GONE', numbers: [1] })
   })
   test('is asked again until its reply is there, though it is acknowledged', async () => {
     const { bench, lane } = await open()
