@@ -32,6 +32,8 @@ const COMMIT_WAIT_MS = 50
 const LEAST_SLEEP_MS = 1_000
 /** So many unprotected refusals in a row end the calls that wait; the messages stay. */
 const HINTS_TO_SUSPEND = 3
+/** A commit that is under way is over after one look more; a crash of the lane may want another. */
+const REPLY_LOOKS = 3
 
 export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #own: EngineOptions<Tx>
@@ -182,13 +184,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    */
   async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
     const shell = (await this.#earlier(this.#get(lane), key))?.shell ?? this.#get(lane)
-    for (;;) {
+    for (let tries = 0; ; tries++) {
       const status = (await this.#present(shell)).source.status(key)
       if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
       if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
       if (status.settled === undefined) return (await this.#until(shell, { number: status.number, want: 'reply' }, wait)) as Content
       const kept = await this.#keptReply(shell, status)
       if (kept !== undefined) return kept
+      if (tries === REPLY_LOOKS) throw new StoreFailed('ERR_REPLY_GONE', `the reply to request ${status.number} is not in the store any more`, { numbers: [status.number] })
       // Settled in the machine, but not yet in the store: its commit is under way.
       await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
