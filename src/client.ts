@@ -300,7 +300,13 @@ class ClientFace implements Client {
 
   /** The envelope of an answer that must be protected; a fault without protection ends the request with what it says (D9: it is a hint, and the request has failed in any case). */
   #protectedAnswer(answer: PostAnswer, kind: string): ReturnType<typeof read> {
-    if (answer.body.length === 0) throw new BootstrapFailed('ERR_BOOTSTRAP_NO_ANSWER', `the ${kind} was answered with HTTP ${answer.status} and no message`, { retryable: true })
+    if (answer.body.length === 0) {
+      // 4xx says that the request is at the wrong place, or is no request for it: asking again changes nothing.
+      const { status } = answer
+      const isOurs = status >= 400 && status < 500 && status !== 408 && status !== 429
+      const hint = isOurs ? ': no such service there? Look at the path of the URL' : ''
+      throw new BootstrapFailed('ERR_BOOTSTRAP_NO_ANSWER', `the request for a token (${kind}) was answered with HTTP ${status} and no message${hint}`, { retryable: !isOurs })
+    }
     const envelope = read(answer.body, this.#limits)
     if (envelope.security !== undefined) return envelope
     const fault = hintedFault(envelope)

@@ -75,9 +75,10 @@ export interface ErrorDetails {
 export class WsrmError extends Error {
   readonly code: string
   readonly retryable: boolean
-  readonly sequence?: string
-  readonly numbers?: readonly number[]
-  readonly tokenId?: string
+  // Declared, not defined: an error is not printed with members that it has not.
+  declare readonly sequence?: string
+  declare readonly numbers?: readonly number[]
+  declare readonly tokenId?: string
   constructor(code: string, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.name = new.target.name

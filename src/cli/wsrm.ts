@@ -86,7 +86,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(`${version}\n`)
     return 0
   }
-  if (name === '--help' || name === '-h' || (name !== undefined && rest.includes('--help'))) {
+  if (name === '--help' || name === '-h' || (name !== undefined && (rest.includes('--help') || rest.includes('-h')))) {
     process.stdout.write(HELP)
     return 0
   }
@@ -100,7 +100,9 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     // A code and a message say what was wrong; a stack is for us, and only of errors that are none of ours.
     const isOurs = error instanceof WsrmError
-    process.stderr.write(`wsrm ${name}: ${isOurs ? `${error.message} (${error.code})` : ((error as Error).stack ?? String(error))}\n`)
+    // What the system refused, such as a port that is taken, says it in its message.
+    const isSystems = error instanceof Error && 'syscall' in error
+    process.stderr.write(`wsrm ${name}: ${isOurs ? `${error.message} (${error.code})` : isSystems ? error.message : ((error as Error).stack ?? String(error))}\n`)
     return error instanceof UsageError ? 2 : 1
   }
 }

@@ -89,7 +89,7 @@ export function readableTrust(trust: Trust): Trust {
   const given = (typeof trust === 'object' && trust !== null ? trust : {}) as { readonly verify?: unknown; readonly pins?: unknown; readonly authorities?: unknown }
   if (typeof given.verify === 'function') return trust
   if (Array.isArray(given.pins) && given.verify === undefined) {
-    if (readPins(given.pins).size === 0) throw new UsageError('ERR_USAGE_TRUST', 'trust names no pin')
+    if (readPins(given.pins).size === 0) throw new UsageError('ERR_USAGE_TRUST', 'trust.pins names no pin')
     return trust
   }
   if (!Array.isArray(given.authorities) || given.verify !== undefined) {
@@ -112,7 +112,7 @@ function checkPins(certificate: Certificate, pins: ReadonlySet<string>, now: num
 function readPins(pins: readonly string[]): ReadonlySet<string> {
   const read = new Set(pins.map((pin) => String(pin).replaceAll(/[:\s]/g, '').toLowerCase()))
   for (const pin of read) {
-    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(pin)) throw new UsageError('ERR_USAGE_TRUST', 'a pin is a SHA-1 or SHA-256 thumbprint in hex')
+    if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(pin)) throw new UsageError('ERR_USAGE_TRUST', 'trust.pins: a pin is a SHA-1 or SHA-256 thumbprint in hex')
   }
   return read
 }
@@ -129,10 +129,10 @@ function readAuthorities(list: readonly (string | Uint8Array)[]): readonly Autho
       const x509 = new X509Certificate(pemOrDer)
       return { x509, key: x509.publicKey, facts: factsOf(x509.raw) }
     } catch (cause) {
-      throw new UsageError('ERR_USAGE_TRUST', 'an authority is no certificate: it is PEM text or DER bytes, not the name of a file', { cause })
+      throw new UsageError('ERR_USAGE_TRUST', 'trust.authorities: one is no certificate: it is PEM text or DER bytes, not the name of a file', { cause })
     }
   })
-  if (read.length === 0) throw new UsageError('ERR_USAGE_TRUST', 'trust names no authority')
+  if (read.length === 0) throw new UsageError('ERR_USAGE_TRUST', 'trust.authorities names no authority')
   authorityLists.set(list, read)
   return read
 }

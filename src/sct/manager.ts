@@ -639,5 +639,5 @@ const newer = (token: SecurityContextToken, known: SecurityContextToken): boolea
 function failed(error: unknown): WsrmError {
   if (error instanceof BootstrapFailed || error instanceof UsageError) return error
   const reason = error instanceof Error ? error.message : 'for no given reason'
-  return new BootstrapFailed('ERR_BOOTSTRAP', `the peer gave no token: ${reason}`, { cause: error, retryable: error instanceof WsrmError && error.retryable })
+  return new BootstrapFailed('ERR_BOOTSTRAP', `no token could be had from the peer: ${reason}`, { cause: error, retryable: error instanceof WsrmError && error.retryable })
 }

@@ -91,7 +91,7 @@ class PooledClient implements HttpClient {
     } catch (error) {
       options.signal?.throwIfAborted()
       if (signal.aborted) throw signal.reason
-      throw error instanceof WsrmError ? error : new TransportFailed('ERR_HTTP_FAILED', 'the connection failed', { retryable: true, cause: error })
+      throw error instanceof WsrmError ? error : new TransportFailed('ERR_HTTP_FAILED', `the connection to ${origin} failed${reasonOf(error)}`, { retryable: true, cause: error })
     } finally {
       cancelAlarm()
     }
@@ -149,6 +149,12 @@ function refuseForeign(status: number, headers: HttpHeaders): void {
 const tooLong = (most: number): TransportFailed => new TransportFailed('ERR_HTTP_TOO_LARGE', `the answer has more than ${most} bytes`)
 const notSoap = (status: number): TransportFailed =>
   new TransportFailed('ERR_HTTP_CONTENT_TYPE', `the answer (status ${status}) is no SOAP message`, { retryable: status >= 500 || status === 408 || status === 429 })
+
+/** Why, by the code that Node or undici gives: ECONNREFUSED, ENOTFOUND, UND_ERR_SOCKET and the like. */
+function reasonOf(error: unknown): string {
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? ` (${code})` : ''
+}
 
 function httpUrl(url: string): URL {
   const parsed = URL.canParse(url) ? new URL(url) : undefined

@@ -44,6 +44,7 @@ export interface Listening extends AsyncDisposable {
 const HEADER_BYTES = 16_384
 
 export async function listen(handle: Handle, options: ListenOptions, limits: Pick<Limits, 'messageBytes'>): Promise<Listening> {
+  if (!('server' in options) && !(Number.isInteger(options.port) && options.port >= 0 && options.port < 65_536)) throw new UsageError('ERR_USAGE_PORT', 'listen needs a port, from 0 (any free one) to 65535, or a server')
   const adapter = new Adapter(handle, options, limits.messageBytes)
   if ('server' in options) return adapter.attach(options.server)
   return adapter.open(options)

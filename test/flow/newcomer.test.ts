@@ -4,6 +4,7 @@
  * @module
  */
 import { randomBytes } from 'node:crypto'
+import { inspect } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { connect, createService, Keyring, MemoryStore, type ServiceOptions, UsageError, x509 } from '../../src/index.ts'
 import { as, authorities, PLACE, place, SERVICE, type World, world } from './world.ts'
@@ -169,6 +170,22 @@ test.each([
   }
   expect(error).toMatchObject({ name: 'UsageError', message: expect.stringMatching(message) })
   expect(JSON.stringify(error) + String((error as Error).stack)).not.toContain(SERVICE.key.split('\n')[3])
+})
+
+// ---- peers ----
+
+test('a place where no service is, is named, and is not asked again', async () => {
+  const it = await started()
+  const error = await connect(it.url.replace('/orders', '/wrong'), as('client')).catch((thrown: unknown) => thrown)
+  expect(error).toMatchObject({ code: 'ERR_BOOTSTRAP_NO_ANSWER', retryable: false, message: 'the request for a token (issue) was answered with HTTP 404 and no message: no such service there? Look at the path of the URL' })
+  // An error is printed with what it has, and nothing else.
+  expect(inspect(error)).not.toContain('undefined')
+})
+test('a service that is away is named, with why, and may be asked again', async () => {
+  const it = await started()
+  await it.service.close()
+  const origin = new URL(it.url).origin
+  await expect(connect(it.url, as('client'))).rejects.toMatchObject({ code: 'ERR_BOOTSTRAP', retryable: true, message: `no token could be had from the peer: the connection to ${origin} failed (ECONNREFUSED)` })
 })
 
 // ---- messages ----

@@ -63,6 +63,10 @@ describe('usage', () => {
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toMatch(/wsrm call URL/)
   })
+  test.each(['decode', 'call', 'serve'])('%s --help and -h say the same', async (command) => {
+    const { out } = await run(['--help'])
+    for (const flag of ['--help', '-h']) expect(await run([command, flag])).toEqual({ code: 0, out, err: '' })
+  })
   test('--version is that of the package', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
     expect(await run(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' })

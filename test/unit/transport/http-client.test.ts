@@ -213,7 +213,7 @@ describe('waiting', () => {
     const { port } = server.address() as AddressInfo
     server.close()
     await once(server, 'close')
-    expect(await failureOf(post(`http://127.0.0.1:${port}/`))).toMatchObject({ code: 'ERR_HTTP_FAILED', retryable: true, cause: { code: 'ECONNREFUSED' } })
+    expect(await failureOf(post(`http://127.0.0.1:${port}/`))).toMatchObject({ code: 'ERR_HTTP_FAILED', message: `the connection to http://127.0.0.1:${port} failed (ECONNREFUSED)`, retryable: true, cause: { code: 'ECONNREFUSED' } })
   })
 })
 

@@ -251,6 +251,7 @@ describe('closing', () => {
   test('fails to listen at a port that is taken, with the error of the system', async () => {
     const server = await serve()
     await expect(serve(ECHO, { port: port(server) })).rejects.toMatchObject({ code: 'EADDRINUSE' })
+    for (const wrong of [undefined, -1, 65_536, 1.5, '80']) await expect(listen(ECHO, { port: wrong as number }, { messageBytes: 1_000 })).rejects.toMatchObject({ code: 'ERR_USAGE_PORT' })
   })
 })
 
