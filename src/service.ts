@@ -390,6 +390,8 @@ class ServiceFace<Tx> implements Service {
     try {
       const outcome = await this.#options.handle(messageOf(delivery, tokenId), { signal })
       checkOutcome(outcome as Outcome<unknown> | undefined)
+      // Whose types are not checked is told in words.
+      if (this.#options.store === undefined && outcome?.commit !== undefined) throw new UsageError('ERR_USAGE_COMMIT', 'the handler gave a commit, and the service has no store to commit to: give it store and keyring')
       const work = outcome?.commit as DeliveryOutcome<Tx>['work']
       if (shape === 'one-way') return work === undefined ? undefined : { work }
       const given = outcome?.reply

@@ -215,7 +215,7 @@ test('what cannot be sent is refused at once, and the conversation goes on', asy
 })
 
 test.each([
-  ['a text', '<a/>'], ['a reply that is a text', { reply: '<a/>' }], ['a body that is no XML', { reply: { body: 'a' } }], ['a commit that is no function', { commit: 'INSERT' }], ['too large a body', { reply: { body: `<a>${'x'.repeat(3_200_000)}</a>` } }],
+  ['a text', '<a/>'], ['a reply that is a text', { reply: '<a/>' }], ['a body that is no XML', { reply: { body: 'a' } }], ['a commit that is no function', { commit: 'INSERT' }], ['a commit without a store', { commit: () => {} }], ['too large a body', { reply: { body: `<a>${'x'.repeat(3_200_000)}</a>` } }],
 ])('a handler that gives back %s has failed, and is said to have', async (_, outcome) => {
   const service = await serve({ handle: (async () => outcome) as never, timing: { redeliverMs: 20 }, maxDeliveries: 1 })
   onTestFinished(() => service.close())
