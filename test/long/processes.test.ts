@@ -66,7 +66,11 @@ class World {
     const database = new DatabaseSync(join(this.folder, 'service.db'))
     database.exec('CREATE TABLE orders (position INTEGER PRIMARY KEY AUTOINCREMENT, item TEXT NOT NULL, by INTEGER NOT NULL)')
     database.close()
-    onTestFinished(async () => {
+    onTestFinished(async ({ task }) => {
+      // Where it stood: the last words of every process that still lived.
+      if (task.result?.state === 'fail') {
+        for (const { child, told } of this.parties) if (child.exitCode === null && child.signalCode === null) console.log(`still alive: ${child.spawnargs.slice(2).join(' ')}\n  ${told.slice(-8).map((each) => JSON.stringify(each)).join('\n  ')}`)
+      }
       for (const party of this.parties) await party.kill()
       rmSync(this.folder, { recursive: true, force: true })
     })
@@ -114,7 +118,7 @@ const ROUNDS = 20
 const EACH = 8
 const ENDINGS = 6
 
-test('twenty times a client, a service or both are killed: every message is consumed once and in order, every reply obtained, all is ended', { timeout: 240_000 }, async () => {
+test('twenty times a client, a service or both are killed: every message is consumed once and in order, every reply obtained, all is ended', { timeout: 600_000 }, async () => {
   const world = new World()
   const chance = chanceOf(Number(process.env['WSRM_SEED'] ?? 20_261_123))
   let { party: service, url } = await world.service()
