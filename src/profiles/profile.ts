@@ -14,27 +14,64 @@ export interface Profile {
   /** The MAC under the SCT: a field of its own, since stacks read `*Sha256` differently. */
   readonly hmac: 'hmac-sha1' | 'hmac-sha256'
   readonly rsa: 'rsa-sha1' | 'rsa-sha256'
+  /** Of the parts that are signed; absent: the suite's. */
+  readonly digest?: 'sha1' | 'sha256'
+  /** Of application messages: by keys of the SCT, or by TLS, where the SCT signs the Timestamp (D16). */
+  readonly protection: 'message' | 'transport'
   /** Derived keys for each message (WS-SC 1.3 §7); false: the SCT's secret itself signs and encrypts. */
   readonly derivedKeys: boolean
+  /** Which of the two derived keys stands first. */
+  readonly keyOrder: 'signature-first' | 'encryption-first'
   readonly order: 'sign-before-encrypt' | 'encrypt-before-sign'
+  /** Where the Body is encrypted. */
   readonly encryptSignature: boolean
+  /** WS-SecurityPolicy 1.2 §6.7: what is used stands behind what it needs; or the Timestamp stands last. */
+  readonly layout: 'strict' | 'lax'
+  /** Which messages carry the SCT itself; the others name it by its identifier. */
+  readonly includeToken: 'requests' | 'always'
+  /** Answers repeat the value of the signature that they answer (WSS 1.1 §7), and the client insists on it. */
+  readonly signatureConfirmation: boolean
   /** Bodies of CreateSequence, Close, Terminate, their answers and stand-alone acknowledgements. */
   readonly encryptLifecycle: boolean
+  readonly bootstrap: BootstrapProfile
   /** How CreateSequence is scoped (D23). */
   readonly str: 'header' | 'body' | 'dangerOmit'
+  /** Where the client wants replies and acknowledgements: on the back-channel, in its mailbox (WS-MakeConnection), or at the address that it listens at. */
+  readonly endpoint: 'anonymous' | 'make-connection' | 'address'
   /** Ask for an acknowledgement with every one-way message. */
   readonly ackRequestedOnOneWay: boolean
   /** Repeat a CreateSequence with the same Offer, or with a new one. */
   readonly offerOnRepeat: 'same' | 'new'
+  /**
+   * Codes (`{ns}local`, or the local name alone) of unprotected faults that this peer answers with when it does not know the context any more.
+   * A hint, never a command (D9): it makes the client ask for a token anew, nothing else.
+   */
+  readonly contextLost: readonly string[]
   /** Accepted beside what we write ourselves when a message is opened. */
   readonly accept: { readonly sha1: boolean }
 }
+
+/** The exchange that establishes the token: its protection is apart from that of application messages. */
+export interface BootstrapProfile {
+  /** Absent: as the application's messages. */
+  readonly addressing?: '200508' | '200408'
+  readonly order: 'sign-before-encrypt' | 'encrypt-before-sign'
+  readonly encryptSignature: boolean
+  /** Under a username: keys derived from the EncryptedKey, or that key itself. */
+  readonly derivedKeys: boolean
+  /** How a certificate is named that does not stand in the message. */
+  readonly certificateReference: 'thumbprint' | 'issuer-serial' | 'subject-key-identifier'
+}
+
 /** Ours: SHA-256 everywhere, AES-256-CBC, which every stack can be set to (D17). */
 export const DEFAULT_PROFILE: Profile = {
   soap: '1.2', addressing: '200508', rm: '1.1', sc: '200512',
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
-  derivedKeys: true, order: 'sign-before-encrypt', encryptSignature: false, encryptLifecycle: false,
-  str: 'header', ackRequestedOnOneWay: true, offerOnRepeat: 'same', accept: { sha1: false },
+  protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
+  includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false,
+  bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, derivedKeys: false, certificateReference: 'thumbprint' },
+  str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
+  contextLost: ['BadContextToken'], accept: { sha1: false },
 }
 /** Basic256 as the stacks mean it: SHA-1 digests, HMAC-SHA1, RSA-SHA1. Named, because it weakens. */
 export const BASIC256_SHA1: Profile = {

@@ -1,0 +1,48 @@
+/**
+ * One preset for each stack: what it writes and takes when it is set up as its users do. Plain data, each choice with its evidence; spread
+ * one and change what differs. `docs/peers.md` has the versions that these were seen with.
+ *
+ * @module
+ */
+import { BASIC256_SHA1, type Profile } from './profile.ts'
+
+/** Apache CXF 4 with WSS4J. Seen live. */
+export const cxf: Profile = {
+  ...BASIC256_SHA1,
+  // Seen: its policy asks for an encrypted Body, and RM bodies are Bodies.
+  encryptLifecycle: true,
+  // Seen: UsesSequenceSTR as a mandatory header is not understood; the reference in the Body is accepted.
+  str: 'body',
+  // Seen: unknown and expired contexts are answered by one fault, which is also that of every other failed check.
+  contextLost: ['{http://ws.apache.org/wss4j}SecurityError'],
+}
+/** Eclipse Metro 4. Seen live. */
+export const metro: Profile = {
+  ...BASIC256_SHA1,
+  // Seen: RM bodies are clear, and encrypted ones are refused unless EncryptRMLifecycleMessage is set.
+  encryptLifecycle: false,
+  // Seen: one-way messages are acknowledged only when that is asked for.
+  ackRequestedOnOneWay: true,
+  // Seen: a CreateSequence with an Offer that is known already is refused.
+  offerOnRepeat: 'new',
+  bootstrap: { ...BASIC256_SHA1.bootstrap, certificateReference: 'issuer-serial' },
+  // Seen: after a restart every message is answered so.
+  contextLost: ['InvalidSecurity'],
+}
+/** Apache Axis2 with Sandesha2 and Rampart. Seen live. */
+export const sandesha2: Profile = {
+  ...BASIC256_SHA1,
+  // Seen: every Body is encrypted, empty ones too.
+  encryptLifecycle: true,
+  // Seen: DerivedKeyToken for encryption, ReferenceList, then the one for the signature.
+  keyOrder: 'encryption-first',
+  bootstrap: { ...BASIC256_SHA1.bootstrap, certificateReference: 'issuer-serial' },
+  // Seen: the fault of a message under a context that is not known.
+  contextLost: ['InvalidSecurity'],
+}
+/** WCF of .NET Framework, message security. By its source: SignBeforeEncrypt with an encrypted signature, RM bodies encrypted, HMAC-SHA256 in *Sha256. */
+export const wcf: Profile = { ...BASIC256_SHA1, encryptSignature: true, encryptLifecycle: true, bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true } }
+/** .NET (dotnet/wcf) and CoreWCF: TLS, the SCT signs the Timestamp alone. By its source: no derived keys. */
+export const wcfTransport: Profile = { ...BASIC256_SHA1, protection: 'transport', derivedKeys: false }
+/** IBM WebSphere: its engine is a relative of Sandesha2; by its documentation an encrypted Body and signature. */
+export const was: Profile = { ...sandesha2, encryptSignature: true }
