@@ -1,0 +1,154 @@
+/**
+ * One cell, live: both sides are started, the network is put between them, at least twenty messages go their way, and everything is looked at:
+ * what each application was given, how it ended, and every message that we wrote.
+ *
+ * @module
+ */
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { record } from '../src/cli/record.ts'
+import { connect, createService, type Conversation, type Service } from '../src/index.ts'
+import { type Cell, nameOf } from './cells.ts'
+import { inspect, Journal } from './journal.ts'
+import { type Fates, lossy, type Network, startNetwork } from './network.ts'
+import { bodyOf, CLIENT, clientBootstrapOf, ECHO, isTls, NOTE, PATH, profileOf, scenarioOf, serviceBootstrapOf, textOf, TRUST } from './ours.ts'
+import { AUTHORITY, SERVICE } from './ours.ts'
+import type { Peer, Scenario } from './peer.ts'
+import { isSpared } from './limits.ts'
+
+export const MESSAGES = 20
+/** Short: what is lost in these networks is to be seen again soon. */
+const RETRANSMIT_MS = 300
+const PATIENCE_MS = 60_000
+
+/** One run of a cell, with what is to be said when it fails. */
+export class Run implements AsyncDisposable {
+  readonly cell: Cell
+  readonly seed: number
+  readonly network: Network
+  readonly journal: Journal
+  readonly scenario: Scenario
+  readonly #after: (() => Promise<void>)[] = []
+
+  private constructor(cell: Cell, seed: number, network: Network, scenario: Scenario) {
+    this.cell = cell
+    this.seed = seed
+    this.network = network
+    this.scenario = scenario
+    this.journal = new Journal(cell.role)
+  }
+  static async start(cell: Cell, seed: number, scenario: Scenario = scenarioOf(cell)): Promise<Run> {
+    const fates: { fates?: Fates } = cell.network === 'lossy' ? { fates: lossy(seed, (action, what) => isSpared(cell, action, what)) } : {}
+    return new Run(cell, seed, await startNetwork({ tls: isTls(cell), ...fates }), scenario)
+  }
+  /** What is to be stopped when the run is over, the last first. */
+  after(stop: () => Promise<void>): void { this.#after.push(stop) }
+
+  /** Our client with their service, which the network leads to. */
+  async connect(options: Partial<Parameters<typeof connect>[1]> = {}): Promise<Conversation> {
+    const tls = isTls(this.cell) ? { tls: { ca: AUTHORITY, certificate: CLIENT.certificate, key: CLIENT.key } } : {}
+    return connect(this.network.url, {
+      bootstrap: clientBootstrapOf(this.cell), trust: TRUST, profile: profileOf(this.cell), retransmitAfterMs: RETRANSMIT_MS, dangerTap: this.journal, timeoutMs: PATIENCE_MS, ...tls, ...options,
+    })
+  }
+  /** Their service; `stop` is remembered. */
+  async theirService(peer: Peer): Promise<string> {
+    const { service, url } = await peer.serve(this.scenario)
+    this.after(() => peer.stop({ service }))
+    this.network.to(url)
+    return service
+  }
+  /** Our service, with the texts that its application was given. */
+  async ourService(options: Partial<Parameters<typeof createService>[0]> = {}): Promise<{ readonly service: Service; readonly received: readonly string[] }> {
+    const received: string[] = []
+    const service = await createService({
+      accept: [serviceBootstrapOf(this.cell)], profile: profileOf(this.cell), address: this.network.url, dangerTap: this.journal,
+      operations: { [ECHO]: { shape: 'request' }, [NOTE]: { shape: 'one-way' } }, bindUnscopedToSigner: this.cell.peer === 'cxf',
+      handle: async ({ body, action }) => {
+        received.push(textOf(body))
+        return action === ECHO ? { reply: { body: bodyOf('echoResponse', textOf(body)) } } : undefined
+      },
+      ...options,
+    })
+    this.after(() => service.close({ timeoutMs: 1_000 }))
+    const { url } = await service.listen({ port: 0, path: PATH, ...(isTls(this.cell) && { tls: { cert: SERVICE.certificate, key: SERVICE.key, ca: AUTHORITY, requestCert: true } }) })
+    this.network.to(url)
+    return { service, received }
+  }
+  async theirClient(peer: Peer, scenario: Scenario = this.scenario): Promise<string> {
+    const { client } = await peer.open(scenario, this.network.url)
+    this.after(() => peer.stop({ client }))
+    return client
+  }
+
+  /** The recording of what went over the network, in `folder`, with the keys that our side knows. */
+  write(folder: string): readonly string[] {
+    rmSync(folder, { recursive: true, force: true })
+    mkdirSync(folder, { recursive: true })
+    const { soap, addressing, rm, sc, suite } = this.cell
+    const { certificates = [], privateKeys = [], contexts = [] } = this.journal.keys
+    const recording = record(folder, { scenario: nameOf(this.cell), versions: { soap, addressing, rm, sc, trust: sc }, suite, dangerKeys: { certificates, privateKeys } })
+    for (const { identifier, instance, secret } of contexts) recording.secret({ identifier, instance, secret: { export: () => Buffer.from(secret, 'base64') } })
+    for (const { event, isLost } of this.network.passed) recording.message(event, isLost ? 'dropped' : undefined)
+    return this.network.passed.flatMap(({ event }, index) => (event.body.length === 0 ? [] : [join(folder, `${String(index + 1).padStart(3, '0')}-${event.direction}.xml`)]))
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const stop of this.#after.reverse()) await stop().catch(() => undefined)
+    await this.network[Symbol.asyncDispose]()
+  }
+}
+
+export const textsOf = (count: number, word = 'text'): readonly string[] => Array.from({ length: count }, (_, index) => `${word} ${index + 1}`)
+
+/** Sends all of them side by side and looks at the replies. */
+export async function exchange(conversation: Conversation, cell: Pick<Cell, 'shape'>, texts: readonly string[]): Promise<void> {
+  await Promise.all(texts.map(async (text) => {
+    if (cell.shape === 'one-way') {
+      const ticket = await conversation.send(bodyOf('note', text), { action: NOTE, timeoutMs: PATIENCE_MS })
+      return ticket.acknowledged({ timeoutMs: PATIENCE_MS })
+    }
+    const reply = await conversation.request(bodyOf('echo', text), { action: ECHO, timeoutMs: PATIENCE_MS })
+    must(textOf(reply.body) === text, `the reply to '${text}' is ${reply.body}`)
+  }))
+}
+
+/** @throws what went wrong */
+export async function converse(run: Run, peer: Peer): Promise<void> {
+  const { cell } = run
+  const texts = textsOf(MESSAGES)
+  if (cell.role === 'client') {
+    const service = await run.theirService(peer)
+    const conversation = await run.connect()
+    await exchange(conversation, cell, texts)
+    const { outcome, lost } = await conversation.close({ timeoutMs: PATIENCE_MS })
+    must(lost.length === 0, `in doubt at the end: ${lost.join(' ')} (${JSON.stringify(outcome)})`)
+    // Side by side: each once, in whatever order.
+    same([...await peer.received(service)].sort(), [...texts].sort(), 'their application was given')
+  } else {
+    const { service, received } = await run.ourService()
+    const errors: unknown[] = []
+    service.on('error', ({ error }) => void errors.push(error))
+    const client = await run.theirClient(peer)
+    const replies = await peer.send(client, texts)
+    same(replies, cell.shape === 'request' ? texts : texts.map(() => null), 'their application got')
+    await peer.end(client)
+    await until(() => received.length >= texts.length)
+    same(received, texts, 'our application was given, in order')
+    same(errors.map(String), [], 'errors in the background')
+  }
+  same(await inspect(run.journal, cell, profileOf(cell)), [], 'what is wrong with what we wrote')
+}
+
+export function must(isTrue: boolean, otherwise: string): asserts isTrue {
+  if (!isTrue) throw new Error(otherwise)
+}
+export function same(seen: readonly unknown[], wanted: readonly unknown[], what: string): void {
+  must(JSON.stringify(seen) === JSON.stringify(wanted), `${what}: ${JSON.stringify(seen)}, instead of ${JSON.stringify(wanted)}`)
+}
+/** Waits a little for what the other side does in its own time. */
+export async function until(isSo: () => boolean | Promise<boolean>, patienceMs = 10_000): Promise<void> {
+  for (const end = Date.now() + patienceMs; Date.now() < end;) {
+    if (await isSo()) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}

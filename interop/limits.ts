@@ -1,0 +1,42 @@
+/**
+ * What is switched off, each with its reason: combinations that mean nothing, and what a peer does not do. The rest is run.
+ *
+ * @module
+ */
+import type { Cell, Limit, Role } from './cells.ts'
+import type { Stack } from './peer.ts'
+
+/** Combinations that the specifications do not have, or in which a choice changes nothing. */
+const MEANINGLESS: readonly Limit[] = [
+  { when: { rm: '1.1', addressing: '200408' }, reason: 'RM 1.1 is defined on WS-Addressing 1.0' },
+  { when: { rm: '1.0', endpoint: 'make-connection' }, reason: 'WS-MakeConnection came with RM 1.1' },
+  { when: { protection: 'transport', bootstrap: ['x509', 'usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'the transport profile is TLS, and so is its token exchange' },
+  { when: { protection: 'transport', order: 'encrypt-before-sign' }, reason: 'in the transport profile TLS encrypts' },
+  { when: { protection: 'transport', encryptSignature: true }, reason: 'in the transport profile TLS encrypts' },
+]
+
+const METRO: readonly Limit[] = [
+  { peer: 'metro', when: { suite: 'Basic256GCM' }, reason: 'Metro has no suite with GCM' },
+  { peer: 'metro', when: { endpoint: 'address' }, reason: 'a Metro client does not listen, its service does not send to an address' },
+  { peer: 'metro', when: { protection: 'transport', encryptLifecycle: true }, reason: 'in the transport profile TLS encrypts' },
+]
+const CXF: readonly Limit[] = [
+  { peer: 'cxf', when: { encryptLifecycle: false, protection: 'message' }, reason: 'its EncryptedParts hold for every Body, those of RM too' },
+  { peer: 'cxf', when: { encryptLifecycle: false, protection: 'transport' }, reason: 'in the transport profile TLS encrypts' },
+  { peer: 'cxf', when: { endpoint: 'make-connection' }, reason: 'CXF has no MakeConnection' },
+]
+const SANDESHA2: readonly Limit[] = [
+  { peer: 'sandesha2', when: { encryptLifecycle: false }, reason: 'its EncryptedParts hold for every Body, those of RM too' },
+  { peer: 'sandesha2', when: { suite: 'Basic256GCM' }, reason: 'Rampart 1.6 has no suite with GCM' },
+]
+export const LIMITS: readonly Limit[] = [...MEANINGLESS, ...METRO, ...CXF, ...SANDESHA2]
+
+/** What the network does not lose or repeat, since no repetition of ours or theirs could make it good. */
+interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action: RegExp; readonly what?: 'request' | 'response'; readonly shape?: Cell['shape']; readonly reason: string }
+export const SPARED: readonly Spared[] = [
+  { peer: 'metro', role: 'service', action: /\/RST\/SCT/, reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
+  { peer: 'metro', role: 'service', action: /\/CreateSequence$/, reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
+  { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
+]
+export const isSpared = (cell: Cell, action: string, what: 'request' | 'response'): boolean => SPARED.some((each) =>
+  (each.peer ?? cell.peer) === cell.peer && (each.role ?? cell.role) === cell.role && (each.what ?? what) === what && (each.shape ?? cell.shape) === cell.shape && each.action.test(action))

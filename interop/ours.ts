@@ -1,0 +1,63 @@
+/**
+ * A cell as our own options: the peer's preset, and on top of it what the cell says. Written once, for both roles; pure.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs'
+import { type ClientBootstrap, cxf, metro, type Profile, sandesha2, type ServiceBootstrap, type Trust, x509 } from '../src/index.ts'
+import type { Cell } from './cells.ts'
+import type { Identity, Scenario, Stack } from './peer.ts'
+
+const pem = (name: string): string => readFileSync(new URL(`../demo/identities/${name}.pem`, import.meta.url), 'utf8')
+const identity = (name: string): Identity => ({ certificate: pem(name), key: pem(`${name}.key`) })
+export const CLIENT: Identity = identity('client')
+export const SERVICE: Identity = identity('service')
+/** A second principal: vouched for like the client, and nothing of the client's is its. */
+export const INTRUDER: Identity = identity('intruder')
+export const AUTHORITY: string = pem('authority')
+export const USER = 'alice'
+export const PASSWORD = 'correct horse battery staple'
+export const TRUST: Trust = { authorities: [AUTHORITY] }
+
+const PRESETS: Readonly<Record<Stack, Profile>> = { metro, cxf, sandesha2 }
+
+export function profileOf(cell: Cell): Profile {
+  const preset = PRESETS[cell.peer]
+  const { soap, addressing, rm, sc, suite, protection, derivedKeys, order, encryptSignature, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint } = cell
+  return {
+    ...preset, soap, addressing, rm, sc, suite, protection, derivedKeys, order, encryptSignature, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint,
+    bootstrap: { ...preset.bootstrap, order, encryptSignature },
+  }
+}
+
+export function clientBootstrapOf({ bootstrap }: Pick<Cell, 'bootstrap'>, { certificate, key }: Identity = CLIENT): ClientBootstrap {
+  switch (bootstrap) {
+    case 'x509': return x509({ certificate, key, service: SERVICE.certificate })
+    default: throw new Error(`${bootstrap} is not written yet`)
+  }
+}
+export function serviceBootstrapOf({ bootstrap }: Pick<Cell, 'bootstrap'>): ServiceBootstrap {
+  switch (bootstrap) {
+    case 'x509': return x509({ identity: SERVICE, trust: TRUST })
+    default: throw new Error(`${bootstrap} is not written yet`)
+  }
+}
+
+/** Their side of the same cell. */
+export function scenarioOf(cell: Cell, more: { readonly lifetimeMs?: number; readonly client?: Identity } = {}): Scenario {
+  const { peer: _, role: __, endpoint, network: ___, ...choices } = cell
+  return {
+    ...choices, addressable: endpoint === 'address', retransmitMs: 200,
+    client: CLIENT, service: SERVICE, authority: AUTHORITY, user: USER, password: PASSWORD, ...more,
+  }
+}
+/** Whether their and our service listens with TLS. */
+export const isTls = ({ bootstrap, protection }: Cell): boolean => protection === 'transport' || bootstrap.endsWith('OverTls')
+
+export const NAMESPACE = 'urn:example:interop'
+export const ECHO = `${NAMESPACE}/Echo`
+export const NOTE = `${NAMESPACE}/Note`
+export const PATH = '/echo'
+export const bodyOf = (name: 'echo' | 'echoResponse' | 'note', text: string): string => `<${name} xmlns="${NAMESPACE}">${text}</${name}>`
+/** Of a body without markup inside. */
+export const textOf = (body: string): string => /^<[^>]+>([^<]*)</.exec(body)?.[1] ?? ''
