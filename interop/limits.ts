@@ -31,12 +31,13 @@ const SANDESHA2: readonly Limit[] = [
 ]
 export const LIMITS: readonly Limit[] = [...MEANINGLESS, ...METRO, ...CXF, ...SANDESHA2]
 
-/** What the network does not lose or repeat, since no repetition of ours or theirs could make it good. */
-interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action: RegExp; readonly what?: 'request' | 'response'; readonly shape?: Cell['shape']; readonly reason: string }
+/** What the network does not lose, or repeat before the first copy is answered (`race`), since nothing of ours or theirs could make it good. */
+interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action: RegExp; readonly what?: 'request' | 'response' | 'race'; readonly shape?: Cell['shape']; /** What they are, in words. */ readonly name: string; readonly reason: string }
 export const SPARED: readonly Spared[] = [
-  { peer: 'metro', role: 'service', action: /\/RST\/SCT/, reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
-  { peer: 'metro', role: 'service', action: /\/CreateSequence$/, reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
-  { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
+  { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
+  { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
+  { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
+  { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'race', shape: 'request', name: 'second copies of requests, until the first is answered', reason: 'of two copies one is given the reply, and it must be the one that is waited for' },
 ]
-export const isSpared = (cell: Cell, action: string, what: 'request' | 'response'): boolean => SPARED.some((each) =>
+export const isSpared = (cell: Cell, action: string, what: 'request' | 'response' | 'race'): boolean => SPARED.some((each) =>
   (each.peer ?? cell.peer) === cell.peer && (each.role ?? cell.role) === cell.role && (each.what ?? what) === what && (each.shape ?? cell.shape) === cell.shape && each.action.test(action))

@@ -13,13 +13,19 @@ import { AUTHORITY, CLIENT, PATH, SERVICE } from './ours.ts'
 import type { Identity } from './peer.ts'
 
 /** What happens to one exchange. */
-export interface Fate { readonly lose?: 'request' | 'response'; readonly isRepeated?: boolean; readonly delayMs?: number }
+export interface Fate {
+  readonly lose?: Loss
+  /** A second copy, byte for byte: on its way beside the first, or after the answer. */
+  readonly repeat?: 'racing' | 'late'
+  readonly delayMs?: number
+}
+type Loss = 'request' | 'response'
 export type Fates = (request: Uint8Array) => Fate
 export interface Passing { readonly event: WireEvent; readonly isLost: boolean }
 
 export const CLEAN: Fates = () => ({})
 /** One request or answer in ten is lost, one request in ten comes twice, all take their time. What `isSpared` is only delayed. */
-export function lossy(seed: number, isSpared: (action: string, what: 'request' | 'response') => boolean): Fates {
+export function lossy(seed: number, isSpared: (action: string, what: Loss | 'race') => boolean): Fates {
   const chance = chanceOf(seed)
   return (request) => {
     // Drawn in any case, so that the same numbers belong to the same messages.
@@ -29,7 +35,7 @@ export function lossy(seed: number, isSpared: (action: string, what: 'request' |
     return {
       delayMs: Math.floor(delay * 40),
       ...(lose !== undefined && !isSpared(action, lose) && { lose }),
-      ...(repeated < 0.1 && !isSpared(action, 'request') && { isRepeated: true }),
+      ...(repeated < 0.1 && !isSpared(action, 'request') && { repeat: isSpared(action, 'race') ? 'late' : 'racing' }),
     }
   }
 }
@@ -73,7 +79,7 @@ export async function startNetwork(options: { readonly tls: boolean; readonly cl
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks)
-    const { lose, isRepeated, delayMs = 0 } = network.fates(body)
+    const { lose, repeat, delayMs = 0 } = network.fates(body)
     await after(delayMs)
     passed.push({ event: { exchange, direction: 'request', at: Date.now(), http: { method: incoming.method ?? '', path: incoming.url ?? '', headers: telling(incoming.headers) }, body }, isLost: lose === 'request' })
     if (lose === 'request') {
@@ -81,8 +87,9 @@ export async function startNetwork(options: { readonly tls: boolean; readonly cl
       return
     }
     const first = forward(incoming, body)
-    if (isRepeated === true) void after(delayMs / 2).then(() => forward(incoming, body))
+    if (repeat === 'racing') void after(delayMs / 2).then(() => forward(incoming, body))
     const answer = await first
+    if (repeat === 'late') void forward(incoming, body)
     const isLost = lose === 'response' || answer === undefined
     if (answer !== undefined) passed.push({ event: { exchange, direction: 'response', at: Date.now(), http: { status: answer.status, headers: telling(answer.headers) }, body: answer.body }, isLost })
     await after(delayMs / 2)

@@ -26,6 +26,8 @@ export function profileOf(cell: Cell): Profile {
   const { soap, addressing, rm, sc, suite, protection, derivedKeys, order, encryptSignature, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint } = cell
   return {
     ...preset, soap, addressing, rm, sc, suite, protection, derivedKeys, order, encryptSignature, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint,
+    // Peer CXF 4: its own suites with GCM have the digests of SHA-1.
+    ...(suite === 'Basic256GCM' && { digest: 'sha1' as const }),
     bootstrap: { ...preset.bootstrap, order, encryptSignature },
   }
 }

@@ -50,14 +50,14 @@ export class Unsupported extends Error {}
 const HERE = import.meta.dirname
 const MAIN: Readonly<Record<Stack, string>> = { metro: 'interop.Metro', cxf: 'interop.Cxf', sandesha2: 'interop.Sandesha2' }
 
-/** Whether a JDK and Maven are here; the reason where not. */
+/** Whether a JDK, Maven and xmlsec1 are here; the reason where not. */
 export async function missingTools(): Promise<string | undefined> {
   const run = promisify(execFile)
-  for (const [command, flag] of [['javac', '-version'], ['mvn', '-version']] as const) {
+  for (const [command, flag] of [['javac', '-version'], ['mvn', '-version'], ['xmlsec1', '--version']] as const) {
     try {
       await run(command, [flag])
     } catch {
-      return `${command} is not here (a JDK 17 and Maven are needed)`
+      return `${command} is not here (a JDK 17, Maven and xmlsec1 are needed)`
     }
   }
   return undefined

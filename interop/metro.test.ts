@@ -1,0 +1,3 @@
+import { testPeer } from './suite.ts'
+
+testPeer('metro')
