@@ -7,19 +7,18 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { record } from '../src/cli/record.ts'
-import { connect, createService, type Conversation, type Service } from '../src/index.ts'
+import { type Client, type ClientOptions, connect, type ConnectOptions, createClient, createService, type Conversation, type Service, type ServiceOptions } from '../src/index.ts'
 import { type Cell, nameOf } from './cells.ts'
 import { inspect, Journal } from './journal.ts'
-import { type Fates, lossy, type Network, startNetwork } from './network.ts'
-import { bodyOf, CLIENT, clientBootstrapOf, ECHO, isTls, NOTE, PATH, profileOf, scenarioOf, serviceBootstrapOf, textOf, TRUST } from './ours.ts'
-import { AUTHORITY, SERVICE } from './ours.ts'
-import type { Peer, Scenario } from './peer.ts'
 import { isSpared } from './limits.ts'
+import { type Fates, lossy, type Network, startNetwork } from './network.ts'
+import { AUTHORITY, bodyOf, clientBootstrapOf, ECHO, isTls, NOTE, PATH, profileOf, scenarioOf, SERVICE, serviceBootstrapOf, textOf, TRUST } from './ours.ts'
+import type { Peer, Scenario } from './peer.ts'
 
-export const MESSAGES = 20
+const MESSAGES = 20
 /** Short: what is lost in these networks is to be seen again soon. */
 const RETRANSMIT_MS = 300
-const PATIENCE_MS = 60_000
+export const PATIENCE_MS = 60_000
 
 /** One run of a cell, with what is to be said when it fails. */
 export class Run implements AsyncDisposable {
@@ -28,7 +27,7 @@ export class Run implements AsyncDisposable {
   readonly network: Network
   readonly journal: Journal
   readonly scenario: Scenario
-  readonly #after: (() => Promise<void>)[] = []
+  readonly #after: (() => PromiseLike<void>)[] = []
 
   private constructor(cell: Cell, seed: number, network: Network, scenario: Scenario) {
     this.cell = cell
@@ -42,14 +41,18 @@ export class Run implements AsyncDisposable {
     return new Run(cell, seed, await startNetwork({ tls: isTls(cell), ...fates }), scenario)
   }
   /** What is to be stopped when the run is over, the last first. */
-  after(stop: () => Promise<void>): void { this.#after.push(stop) }
+  after(stop: () => PromiseLike<void>): void { this.#after.push(stop) }
 
-  /** Our client with their service, which the network leads to. */
-  async connect(options: Partial<Parameters<typeof connect>[1]> = {}): Promise<Conversation> {
-    const tls = isTls(this.cell) ? { tls: { ca: AUTHORITY, certificate: CLIENT.certificate, key: CLIENT.key } } : {}
-    return connect(this.network.url, {
-      bootstrap: clientBootstrapOf(this.cell), trust: TRUST, profile: profileOf(this.cell), retransmitAfterMs: RETRANSMIT_MS, dangerTap: this.journal, timeoutMs: PATIENCE_MS, ...tls, ...options,
-    })
+  /** Our client of this cell. */
+  get clientOptions(): ClientOptions { return { retransmitAfterMs: RETRANSMIT_MS, dangerTap: this.journal } }
+  /** How it connects with their service, which the network leads to. */
+  get connectOptions(): ConnectOptions { return { bootstrap: clientBootstrapOf(this.cell), trust: TRUST, profile: profileOf(this.cell), timeoutMs: PATIENCE_MS } }
+  connect(): Promise<Conversation> { return connect(this.network.url, { ...this.clientOptions, ...this.connectOptions }) }
+  /** A client for several conversations. */
+  client(options: ClientOptions = {}): Client {
+    const client = createClient({ ...this.clientOptions, ...options })
+    this.after(() => client[Symbol.asyncDispose]())
+    return client
   }
   /** Their service; `stop` is remembered. */
   async theirService(peer: Peer): Promise<string> {
@@ -59,7 +62,7 @@ export class Run implements AsyncDisposable {
     return service
   }
   /** Our service, with the texts that its application was given. */
-  async ourService(options: Partial<Parameters<typeof createService>[0]> = {}): Promise<{ readonly service: Service; readonly received: readonly string[] }> {
+  async ourService(options: Partial<ServiceOptions> = {}): Promise<{ readonly service: Service; readonly received: readonly string[] }> {
     const received: string[] = []
     const service = await createService({
       accept: [serviceBootstrapOf(this.cell)], profile: profileOf(this.cell), address: this.network.url, dangerTap: this.journal,
@@ -93,7 +96,7 @@ export class Run implements AsyncDisposable {
     return this.network.passed.flatMap(({ event }, index) => (event.body.length === 0 ? [] : [join(folder, `${String(index + 1).padStart(3, '0')}-${event.direction}.xml`)]))
   }
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const stop of this.#after.reverse()) await stop().catch(() => undefined)
+    for (const stop of this.#after.reverse()) await stop().then(undefined, () => undefined)
     await this.network[Symbol.asyncDispose]()
   }
 }

@@ -18,6 +18,8 @@ export interface Fate {
   /** A second copy, byte for byte: on its way beside the first, or after the answer. */
   readonly repeat?: 'racing' | 'late'
   readonly delayMs?: number
+  /** The request goes no further, and this is its answer. */
+  readonly answer?: { readonly status: number; readonly contentType: string; readonly body: string }
 }
 type Loss = 'request' | 'response'
 export type Fates = (request: Uint8Array) => Fate
@@ -79,11 +81,17 @@ export async function startNetwork(options: { readonly tls: boolean; readonly cl
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks)
-    const { lose, repeat, delayMs = 0 } = network.fates(body)
+    const { lose, repeat, delayMs = 0, answer: forged } = network.fates(body)
     await after(delayMs)
     passed.push({ event: { exchange, direction: 'request', at: Date.now(), http: { method: incoming.method ?? '', path: incoming.url ?? '', headers: telling(incoming.headers) }, body }, isLost: lose === 'request' })
     if (lose === 'request') {
       incoming.socket.destroy()
+      return
+    }
+    if (forged !== undefined) {
+      const headers = { 'content-type': forged.contentType }
+      passed.push({ event: { exchange, direction: 'response', at: Date.now(), http: { status: forged.status, headers }, body: Buffer.from(forged.body) }, isLost: false })
+      outgoing.writeHead(forged.status, headers).end(forged.body)
       return
     }
     const first = forward(incoming, body)

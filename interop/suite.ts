@@ -7,7 +7,7 @@
 import { appendFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, inject, test } from 'vitest'
-import { casesOf } from './cases.ts'
+import { type Case, casesOf, ordinary } from './cases.ts'
 import { allCells, type Cell, nameOf, ROLES, third } from './cells.ts'
 import { converse, Run } from './conversation.ts'
 import { Peer, type Stack } from './peer.ts'
@@ -51,8 +51,8 @@ export function testPeer(stack: Stack): void {
         for (const cell of some(cells)) {
           test(nameOf(cell), () => noting(role, nameOf(cell), 'cell', () => live(cell, cells.indexOf(cell), peer)), TIMEOUT_MS)
         }
-        for (const { name, run } of some(casesOf(stack, role))) {
-          test(name, () => noting(role, name, 'case', () => run(peer)), TIMEOUT_MS)
+        for (const one of some(casesOf(stack, role))) {
+          test(one.name, () => noting(role, one.name, 'case', () => byHand(one, ordinary(stack, role, one.changes), peer)), TIMEOUT_MS)
         }
       })
     }
@@ -60,17 +60,16 @@ export function testPeer(stack: Stack): void {
 }
 
 async function live(cell: Cell, index: number, peer: Peer): Promise<void> {
-  const seed = SEED * 1_000 + index
-  await using run = await Run.start(cell, seed)
-  try {
-    await converse(run, peer)
-  } catch (error) {
-    throw told(error, run, index)
-  }
+  await using run = await Run.start(cell, SEED * 1_000 + index)
+  await converse(run, peer).catch((error: unknown) => { throw told(error, run, index) })
+}
+async function byHand({ name, run: work }: Case, cell: Cell, peer: Peer): Promise<void> {
+  await using run = await Run.start(cell, SEED)
+  await work(run, peer).catch((error: unknown) => { throw told(error, run, name.replaceAll(/\W+/g, '-').slice(0, 40)) })
 }
 
 /** The failure with what is needed to see it again: the cell, the seed, and where the last messages are. */
-export function told(error: unknown, run: Run, index: number | string): Error {
+function told(error: unknown, run: Run, index: number | string): Error {
   const folder = join(OUT, `${run.cell.peer}-${run.cell.role}-${index}`)
   mkdirSync(folder, { recursive: true })
   const files = run.write(folder)
