@@ -21,6 +21,8 @@ export const metro: Profile = {
   ...BASIC256_SHA1,
   // Seen: RM bodies are clear, and encrypted ones are refused unless EncryptRMLifecycleMessage is set.
   encryptLifecycle: false,
+  // Seen: what has a Body in clear has its signature in clear too, also where its policy asks for an encrypted one.
+  encryptSignature: false,
   // Seen: one-way messages are acknowledged only when that is asked for.
   ackRequestedOnOneWay: true,
   // Seen: a CreateSequence with an Offer that is known already is refused.
