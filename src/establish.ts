@@ -192,7 +192,7 @@ export function ownKeysOf(bootstrap: ClientBootstrap): OwnKeys {
 }
 function credentialsOf(bootstrap: ClientBootstrap): BootstrapCredentials {
   switch (bootstrap.kind) {
-    case 'x509': return { kind: 'x509', own: bootstrap, peer: bootstrap.service }
+    case 'x509': return { kind: 'x509', role: 'initiator', own: bootstrap, peer: bootstrap.service }
     case 'usernameForCertificate': return { kind: 'fresh-key', peer: bootstrap.service, user: bootstrap.user, endorsing: bootstrap.endorsing }
     case 'usernameOverTls': return { kind: 'tls', user: bootstrap.user }
     case 'certificateOverTls': return { kind: 'tls' }

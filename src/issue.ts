@@ -61,7 +61,7 @@ export function protectAnswer(
 function answeringCredentials({ signer }: Opened, bootstrap: ServiceBootstrap): BootstrapCredentials {
   switch (bootstrap.kind) {
     case 'x509':
-      if (signer?.kind === 'certificate') return { kind: 'x509', own: bootstrap, peer: signer.certificate }
+      if (signer?.kind === 'certificate') return { kind: 'x509', role: 'recipient', own: bootstrap, peer: signer.certificate }
       break
     case 'usernameForCertificate':
       if (signer?.kind === 'encrypted-key') return { kind: 'earlier-key', sha1: signer.sha1, key: signer.key }

@@ -175,7 +175,7 @@ const CHOICES: Choices = {
   encryptLifecycle: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'],
 }
 const BOOTSTRAP_CHOICES: Choices = {
-  addressing: ['200508', '200408'], order: ORDERS, encryptSignature: [true, false], keyOrder: KEY_ORDERS, derivedKeys: [true, false],
+  addressing: ['200508', '200408'], order: ORDERS, encryptSignature: [true, false], keyOrder: KEY_ORDERS, derivedKeys: [true, false], includeCertificate: ['requests', 'always'],
   certificateReference: ['thumbprint', 'issuer-serial', 'subject-key-identifier'],
 }
 /** A preset by name, one changed (`{ "preset": "default", "soap": "1.1" }`), or a list of alternatives. */

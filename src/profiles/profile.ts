@@ -61,7 +61,9 @@ export interface BootstrapProfile {
   readonly keyOrder: 'signature-first' | 'encryption-first'
   /** Under a username: keys derived from the EncryptedKey, or that key itself. */
   readonly derivedKeys: boolean
-  /** How a certificate is named that does not stand in the message. */
+  /** Under X.509: which messages carry the certificate that signed them; the others name it. */
+  readonly includeCertificate: 'requests' | 'always'
+  /** Under X.509: how a certificate is named that does not stand in the message. */
   readonly certificateReference: 'thumbprint' | 'issuer-serial' | 'subject-key-identifier'
 }
 
@@ -71,7 +73,7 @@ export const DEFAULT_PROFILE: Profile = {
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false,
-  bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, certificateReference: 'thumbprint' },
+  bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
   contextLost: ['BadContextToken'], accept: { sha1: false },
 }

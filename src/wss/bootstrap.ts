@@ -25,7 +25,7 @@ export interface Credentials { readonly certificate: Certificate; readonly key: 
 export interface User { readonly name: string; readonly password: KeyObject }
 export type BootstrapCredentials =
   /** `peer`: whom the Body is encrypted for. */
-  | { readonly kind: 'x509'; readonly own: Credentials; readonly peer: Certificate }
+  | { readonly kind: 'x509'; readonly role: 'initiator' | 'recipient'; readonly own: Credentials; readonly peer: Certificate }
   /** A key of this message, encrypted for `peer`; who is behind it the user's token and the endorsing certificate say. */
   | { readonly kind: 'fresh-key'; readonly peer: Certificate; readonly user?: User | undefined; readonly endorsing?: Credentials | undefined }
   /** The key of the question, for its answer. */
@@ -73,15 +73,17 @@ const choicesOf = ({ layout, bootstrap: { keyOrder, order, encryptSignature } }:
 
 // ---- asymmetric ----
 
-function asymmetric({ own, peer }: BootstrapCredentials & { readonly kind: 'x509' }, writing: Writing): Pick<Parameters<typeof protectInLayers>[1], 'source' | 'signing' | 'encrypting'> {
+function asymmetric({ role, own, peer }: BootstrapCredentials & { readonly kind: 'x509' }, writing: Writing): Pick<Parameters<typeof protectInLayers>[1], 'source' | 'signing' | 'encrypting'> {
   const { algorithms, ids, random } = writing
   const { cipher } = algorithms.suite
   const key = freshSecret(random, cipher.keyBytes)
-  const reference = directReference(`#${ids('x509')}`, TOKEN.x509v3)
+  const { includeCertificate, certificateReference } = writing.profile.bootstrap
+  const isCarried = role === 'initiator' || includeCertificate === 'always'
+  const reference = isCarried ? directReference(`#${ids('x509')}`, TOKEN.x509v3) : certificateName(own.certificate, certificateReference)
   return {
     source: '',
-    signing: { tokens: certificateToken(own.certificate, ids('x509')), sign: (parts, clear) => rsaSignature(ids('sig'), clear(), parts, { key: own.key, reference, algorithms }) },
-    encrypting: { key, cipher, reference: encryptedKeyReference(ids('ek')), tokens: (listed) => encryptedKey(key, peer, writing, referenceList(listed)).text },
+    signing: { tokens: isCarried ? certificateToken(own.certificate, ids('x509')) : '', sign: (parts, clear) => rsaSignature(ids('sig'), clear(), parts, { key: own.key, reference, algorithms }) },
+    encrypting: { key, cipher, reference: encryptedKeyReference(ids('ek')), tokens: (listed) => encryptedKey(key, certificateName(peer, certificateReference), peer, writing, referenceList(listed)).text },
   }
 }
 const certificateToken = (certificate: Certificate, id: string): string =>
@@ -92,7 +94,8 @@ const certificateToken = (certificate: Certificate, id: string): string =>
 
 function freshKey(peer: Certificate, writing: Writing): { readonly source: KeySource; readonly sha1: string } {
   const key = freshSecret(writing.random, writing.algorithms.suite.secretBytes)
-  const { text, sha1 } = encryptedKey(key, peer, writing)
+  // WSS 1.1: a receiver of this binding knows thumbprints. Peers CXF, Metro, Sandesha2: each names it so here.
+  const { text, sha1 } = encryptedKey(key, certificateName(peer, 'thumbprint'), peer, writing)
   return { sha1, source: { key, sc: versionsOf(writing.profile).sc, reference: encryptedKeyReference(writing.ids('ek')), token: text } }
 }
 // WSS 1.1 §7.3: an answer names the key of its question by the hash of its octets in ciphertext.
@@ -126,21 +129,22 @@ function contextEndorsement(token: SessionToken, writing: Writing): Endorsement 
 
 // ---- certificates and keys by their names ----
 
-function encryptedKey(key: KeyObject, peer: Certificate, { profile, algorithms: { suite }, ids }: Writing, list = ''): { readonly text: string; readonly sha1: string } {
+function encryptedKey(key: KeyObject, name: string, peer: Certificate, { algorithms: { suite }, ids }: Writing, list = ''): { readonly text: string; readonly sha1: string } {
   const bytes = encryptKey(suite.keyTransport, peer.publicKey, key)
   const text = `<xenc:EncryptedKey xmlns:xenc="${NS.xenc}" Id="${ids('ek')}"><xenc:EncryptionMethod Algorithm="${suite.keyTransport.uri}"><ds:DigestMethod xmlns:ds="${NS.ds}" Algorithm="${SHA1.uri}"></ds:DigestMethod></xenc:EncryptionMethod><ds:KeyInfo xmlns:ds="${
-    NS.ds}"><wsse:SecurityTokenReference xmlns:wsse="${NS.wsse}">${certificateName(peer, profile)}</wsse:SecurityTokenReference></ds:KeyInfo>${cipherData(bytes)}${list}</xenc:EncryptedKey>`
+    NS.ds}">${name}</ds:KeyInfo>${cipherData(bytes)}${list}</xenc:EncryptedKey>`
   return { text, sha1: digest('sha1', bytes).toString('base64') }
 }
-function certificateName(certificate: Certificate, { bootstrap: { certificateReference } }: Profile): string {
-  const identifier = (type: string, value: string): string => `<wsse:KeyIdentifier EncodingType="${TOKEN.base64Binary}" ValueType="${type}">${value}</wsse:KeyIdentifier>`
-  switch (certificateReference) {
+function certificateName(certificate: Certificate, by: Profile['bootstrap']['certificateReference']): string {
+  const named = (text: string): string => `<wsse:SecurityTokenReference xmlns:wsse="${NS.wsse}">${text}</wsse:SecurityTokenReference>`
+  const identifier = (type: string, value: string): string => named(`<wsse:KeyIdentifier EncodingType="${TOKEN.base64Binary}" ValueType="${type}">${value}</wsse:KeyIdentifier>`)
+  switch (by) {
     // WSS X.509 1.1 §3.2.1.
     case 'thumbprint': return identifier(TOKEN.thumbprintSha1, Buffer.from(certificate.sha1, 'hex').toString('base64'))
     case 'subject-key-identifier': return identifier(TOKEN.subjectKeyIdentifier, certificate.ski)
     // WSS X.509 1.1 §3.2.3.
-    case 'issuer-serial': return `<ds:X509Data xmlns:ds="${NS.ds}"><ds:X509IssuerSerial><ds:X509IssuerName>${escapeText(certificate.issuer)}</ds:X509IssuerName><ds:X509SerialNumber>${
-      certificate.serial}</ds:X509SerialNumber></ds:X509IssuerSerial></ds:X509Data>`
+    case 'issuer-serial': return named(`<ds:X509Data xmlns:ds="${NS.ds}"><ds:X509IssuerSerial><ds:X509IssuerName>${escapeText(certificate.issuer)}</ds:X509IssuerName><ds:X509SerialNumber>${
+      certificate.serial}</ds:X509SerialNumber></ds:X509IssuerSerial></ds:X509Data>`)
   }
 }
 /** BSP 1.1 R5215 and its readers: a reference to an EncryptedKey says so by TokenType. */

@@ -192,7 +192,7 @@ function bootstrapKind(name: string, message: Session, versions: Versions): Kind
   const [sender, receiver] = message.role === 'initiator' ? [CLIENT, SERVER] : [SERVER, CLIENT]
   const outgoing = { soap: versions.soap, headers: headersOf(message, versions), body: message.parts.body }
   const renews = message.role === 'initiator' && message.parts.action.endsWith('Renew')
-  const { xml } = protectBootstrap(outgoing, { kind: 'x509', own: sender, peer: receiver.certificate }, { profile: versions.profile, now: NOW, random: counted(), ...(renews && { endorse: tokenOf(versions, message.instance) }) })
+  const { xml } = protectBootstrap(outgoing, { kind: 'x509', role: message.role, own: sender, peer: receiver.certificate }, { profile: versions.profile, now: NOW, random: counted(), ...(renews && { endorse: tokenOf(versions, message.instance) }) })
   const clear = writeEnvelope(versions.soap, { headers: headersOf(message, versions), declarations: {}, body: elements(message.parts) })
   return { name, ...versions, by: 'bootstrap', clear, sealed: xml, detailed: false }
 }

@@ -22,7 +22,7 @@ const opened = (xml: string, receiver: Identity, sender: Identity): Checked => c
   context: SECRET, certificate: sender.certificate.publicKey,
   content: (key: Element) => decryptKey(RSA_OAEP_MGF1P, receiver.key, Buffer.from(key.first(NS.xenc, 'CipherData')?.first(NS.xenc, 'CipherValue')?.text ?? '', 'base64')),
 })
-const credentials: BootstrapCredentials = { kind: 'x509', own: CLIENT, peer: SERVER.certificate }
+const credentials: BootstrapCredentials = { kind: 'x509', role: 'initiator', own: CLIENT, peer: SERVER.certificate }
 const headers = (): readonly Element[] => writeAddressing({ action: 'urn:a', to: SERVICE, messageId: 'urn:uuid:1', replyTo: 'anonymous' }, WSA10, SOAP12)
 const write = (profile: Profile = DEFAULT_PROFILE, body: readonly string[] = ['<a></a>'], endorse = false): string =>
   protectBootstrap({ soap: SOAP12, headers: headers(), body }, credentials, { profile, now: NOW, random: counted(), ...(endorse && { endorse: tokenOf({ sc: SC13 }) }) }).xml

@@ -103,7 +103,7 @@ describe('to establish one', () => {
   const client = { kind: 'certificate', thumbprint: CLIENT.certificate.sha256, subject: CLIENT.certificate.subject }
   const alice = { kind: 'user', name: 'alice' }
   const kinds: readonly (readonly [string, BootstrapCredentials, Expectation, object])[] = [
-    ['x509', { kind: 'x509', own: CLIENT, peer: SERVER.certificate }, { kind: 'x509', trust }, client],
+    ['x509', { kind: 'x509', role: 'initiator', own: CLIENT, peer: SERVER.certificate }, { kind: 'x509', trust }, client],
     ['a user', { kind: 'fresh-key', peer: SERVER.certificate, user }, { kind: 'usernameForCertificate', password }, alice],
     ['a user and an endorsing certificate', { kind: 'fresh-key', peer: SERVER.certificate, user, endorsing: CLIENT }, { kind: 'usernameForCertificate', password, endorsing: trust }, alice],
     ['an endorsing certificate', { kind: 'fresh-key', peer: SERVER.certificate, endorsing: CLIENT }, { kind: 'usernameForCertificate', endorsing: trust }, client],
@@ -115,12 +115,12 @@ describe('to establish one', () => {
     let count = 0
     for (const choice of product({
       suite: ['Basic256Sha256', 'Basic128', 'Basic256GCM'], order: ['sign-before-encrypt', 'encrypt-before-sign'], encryptSignature: [true, false], derivedKeys: [true, false], layout: ['strict', 'lax'],
-      keyOrder: ['signature-first', 'encryption-first'], certificateReference: ['thumbprint', 'issuer-serial', 'subject-key-identifier'], signatureConfirmation: [true, false], renews: [true, false],
+      keyOrder: ['signature-first', 'encryption-first'], certificateReference: ['thumbprint', 'issuer-serial', 'subject-key-identifier'], includeCertificate: ['requests', 'always'], signatureConfirmation: [true, false], renews: [true, false],
     } as const)) {
-      const { suite, order, encryptSignature, derivedKeys, layout, keyOrder, certificateReference, signatureConfirmation, renews } = choice
+      const { suite, order, encryptSignature, derivedKeys, layout, keyOrder, certificateReference, includeCertificate, signatureConfirmation, renews } = choice
       // Each RSA signature takes its time: a part of them, spread over all choices.
-      if (++count % 11 !== 0) continue
-      const profile: Profile = { ...DEFAULT_PROFILE, suite, layout, keyOrder, signatureConfirmation, bootstrap: { order, encryptSignature, keyOrder, derivedKeys, certificateReference } }
+      if (++count % 23 !== 0) continue
+      const profile: Profile = { ...DEFAULT_PROFILE, suite, layout, keyOrder, signatureConfirmation, bootstrap: { order, encryptSignature, keyOrder, derivedKeys, includeCertificate, certificateReference } }
       const policy = bootstrapPolicy({ profile, limits: DEFAULT_LIMITS, isUnderTls: false })
       const message = { soap: versionsOf(profile).soap, headers: headersOf(profile), body: [bodyOf(profile)] }
       const asked = protectBootstrap(message, credentials, { profile, now: NOW, random: counted(count), ...(renews && { endorse: token }) })
@@ -131,7 +131,7 @@ describe('to establish one', () => {
       expect(question.endorsers.some((each) => each.kind === 'context')).toBe(renews)
 
       const { signer } = question
-      const own: BootstrapCredentials = signer?.kind === 'encrypted-key' ? { kind: 'earlier-key', sha1: signer.sha1, key: signer.key } : { kind: 'x509', own: SERVER, peer: CLIENT.certificate }
+      const own: BootstrapCredentials = signer?.kind === 'encrypted-key' ? { kind: 'earlier-key', sha1: signer.sha1, key: signer.key } : { kind: 'x509', role: 'recipient', own: SERVER, peer: CLIENT.certificate }
       const answered = protectBootstrap(message, own, { profile, now: NOW, random: counted(count + 1), confirms: question.signatureValues })
       const answer = openIt(answered.xml, { certificates: [CLIENT.certificate, SERVER.certificate], privateKeys: [CLIENT.key], encryptedKey: (sha1) => (sha1 === asked.key?.sha1 ? asked.key.key : undefined) }, policy)
       mustBeWhole(answer, profile)
