@@ -11,6 +11,7 @@ import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { FAULTS, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
 import { Gate, type OwnKeys } from './gate.ts'
+import { authenticatedBy, isLeftToTls, protectAnswer, serviceKeys, underTls, type UnderTls } from './issue.ts'
 import { ApplicationFault, type Message, messageOf, type Outcome } from './message.ts'
 import { Listeners, type ServiceEvents, tell } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
@@ -20,7 +21,7 @@ import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
 import type { Content, Delivery, ExchangeId, Outbound } from './rm/turn.ts'
 import { patiently } from './sct/flight.ts'
 import { type Answered, SctManager, type TokenAsk } from './sct/manager.ts'
-import type { Principal, SecurityContextToken, TokenId, TokenRequest } from './sct/token.ts'
+import { principalName, type SecurityContextToken, type TokenId, type TokenRequest } from './sct/token.ts'
 import { type Sealed, sealedStore, takeUp } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
@@ -31,11 +32,9 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
-import {
-  bootstrapPolicy, type Claims, claimsOf, encode, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Versions, versionsOf, type Written,
-} from './wire.ts'
-import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
-import type { Envelope, Opened } from './wss/keys.ts'
+import { bootstrapPolicy, type Claims, claimsOf, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Written } from './wire.ts'
+import { type Versions, versionsOf } from './profiles/versions.ts'
+import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
 import { ReplayCache } from './wss/replay.ts'
 import { readElement } from './xml/reader.ts'
@@ -62,6 +61,8 @@ export interface ServiceOptions<Tx = never> {
   readonly bindUnscopedToSigner?: boolean
   readonly holdReplyMs?: number
   readonly maxDeliveries?: number
+  /** How long tokens live, whatever clients ask for. Default: what they ask for, between a minute and 10 hours, and 10 hours where they ask for nothing. */
+  readonly tokenLifetimeMs?: number
   readonly timing?: Partial<RmTiming>
   readonly clock?: Clock
   readonly random?: RandomSource
@@ -92,7 +93,7 @@ export async function createService<Tx = never>(options: ServiceOptions<Tx>): Pr
 }
 
 /** An HTTP request whose answer the engine will choose. */
-interface Waiting { readonly profile: Profile; readonly token: SecurityContextToken; readonly instance: string | undefined; readonly answer: (response: HttpResponse) => void }
+interface Waiting { readonly profile: Profile; readonly token: SecurityContextToken; readonly instance: string | undefined; readonly confirms: readonly Uint8Array[]; readonly answer: (response: HttpResponse) => void }
 
 class ServiceFace<Tx> implements Service {
   readonly #options: ServiceOptions<Tx>
@@ -116,7 +117,7 @@ class ServiceFace<Tx> implements Service {
   constructor(options: ServiceOptions<Tx>) {
     checkOptions(options, 'createService')
     checkAccepted(options.accept)
-    checkCounts(options, ['holdReplyMs', 'maxDeliveries'])
+    checkCounts(options, ['holdReplyMs', 'maxDeliveries', 'tokenLifetimeMs'])
     if (typeof options.handle !== 'function') throw new UsageError('ERR_USAGE_HANDLE', 'a service needs handle: the async function that is given each message')
     this.#options = options
     this.#profiles = profilesOf(options.profile)
@@ -124,13 +125,15 @@ class ServiceFace<Tx> implements Service {
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
     this.#address = options.address === undefined ? undefined : String(options.address)
-    this.#own = { certificates: options.accept.map((each) => each.certificate), privateKeys: options.accept.map((each) => each.key) }
+    this.#own = serviceKeys(options.accept)
     const sealed = sealedStore(options.store, options.keyring, this.#random)
     const { store, serializer } = sealed
     this.#sealed = sealed as unknown as Sealed<never>
     const shapes = new Map(Object.entries(options.operations ?? {}).map(([action, { shape }]) => [action, shape]))
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
-    this.#tokens = new SctManager(shared as ConstructorParameters<typeof SctManager>[0])
+    const { tokenLifetimeMs: lifetimeMs } = options
+    const policy = lifetimeMs === undefined ? {} : { policy: { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const } }
+    this.#tokens = new SctManager({ ...shared, ...policy } as unknown as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
     this.#engine = new SequenceEngine<Tx>({
       ...shared, security: this.#tokens,
@@ -154,7 +157,9 @@ class ServiceFace<Tx> implements Service {
   async *sequences(): AsyncIterable<LaneStatus> { yield* this.#engine.sequences() }
 
   async listen(options: ListenOptions): Promise<Listening> {
-    const listening = await listen((request, wait) => this.handle(request, wait), options, this.#limits)
+    // A client certificate that nobody asked for is not shown.
+    const asks = 'tls' in options && options.tls !== undefined && this.#options.accept.some(({ kind }) => kind === 'certificateOverTls')
+    const listening = await listen((request, wait) => this.handle(request, wait), asks ? { ...options, tls: { requestCert: true, ...options.tls } } : options, this.#limits)
     this.#address ??= listening.url
     this.#listening.add(listening)
     return listening
@@ -215,14 +220,15 @@ class ServiceFace<Tx> implements Service {
     }
     const claims = claimsOf(envelope)
     try {
+      const tls = underTls(request.tls)
       const named = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
       // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
       if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
       const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
       // WS-SC 1.3 §4: Amend, and whatever else may be asked about a context, is not offered.
       if (trust === undefined && isContextAction(claims.action)) throw new PeerViolation('ERR_TRUST_ACTION', 'an exchange about contexts that is not offered', FAULTS.actionNotSupported)
-      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, wait)
-      return await this.#session(envelope, claims, trust?.kind === 'cancel', wait)
+      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, tls, wait)
+      return await this.#session(envelope, claims, { isCancel: trust?.kind === 'cancel', tls }, wait)
     } catch (error) {
       return this.#refuse(error, claims, 500)
     }
@@ -231,66 +237,56 @@ class ServiceFace<Tx> implements Service {
   // ---- RST/SCT and RST/SCT/Renew ----
 
   /** A Renew may come after the expiry, endorsed by what is only remembered (peer CXF 4): the issuer decides how late is too late. */
-  async #bootstrap(envelope: Envelope, claims: Claims, wait: Wait): Promise<HttpResponse> {
-    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'bootstrap', 'remembered')
+  async #bootstrap(envelope: Envelope, claims: Claims, tls: UnderTls | undefined, wait: Wait): Promise<HttpResponse> {
+    const isUnderTls = isLeftToTls(envelope, tls)
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, this.#profiles, (profile) => bootstrapPolicy({ profile, limits: this.#limits, isUnderTls }), 'remembered')
     mustUnderstand(opened)
     const addressing = readCovered(opened)
     this.#mustBeHere(addressing.to)
-    // Before anything is issued: an answer that cannot be written would leave a token that nobody has.
-    if (opened.signer?.kind !== 'certificate') throw new SecurityFailure('ERR_WSS_SIGNER', 'the request is not signed with a certificate', FAULTS.failedCheck)
-    const { principal, bootstrap } = await this.#authenticate(opened, wait)
+    const { principal, bootstrap } = await authenticatedBy(this.#options.accept, opened, { now: this.#clock.now(), tls, signal: wait.signal })
     const request = tokenRequestOf(opened, addressing.action)
     const profile = { ...chosen, ...names(claims.versions) }
-    const [endorser] = opened.endorsers.filter((each) => each.kind === 'context')
-    const signer = endorser?.kind === 'context' ? { identifier: endorser.identifier, instance: endorser.instance } : undefined
-    const answered = await this.#ask(opened, { request, principal, suite: profile.suite, ...(signer !== undefined && { signer }) }, addressing.messageId)
+    const signer = [opened.signer, ...opened.endorsers].find((each) => each?.kind === 'context')
+    const proven = signer?.kind === 'context' ? { identifier: signer.identifier, instance: signer.instance } : undefined
+    const answered = await this.#ask(opened, { request, principal, suite: profile.suite, ...(proven !== undefined && { signer: proven }) }, addressing.messageId)
     const versions = versionsOf(profile)
     const action = trustAction(answered.response.sc, answered.response.kind, 'response')
     const headers = writeAddressing({ action, messageId: urnUuid(this.#random), ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, versions.addressing, versions.soap)
     const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, 'sct')] }
-    const { xml } = protectBootstrap(message, { certificate: bootstrap.certificate, key: bootstrap.key, peerCertificate: opened.signer.certificate }, { profile, now: this.#clock.now(), random: this.#random })
+    const { xml } = protectAnswer(message, opened, bootstrap, { profile, clock: this.#clock, random: this.#random })
     for (const { instance, secret } of answered.token.instances) this.#options.dangerTap?.secret?.({ identifier: answered.token.id, instance, secret })
     return reply(200, { xml, action, soap: versions.soap })
   }
 
   /** The first alternative whose algorithms the message keeps to. */
-  async #openUnderAny(envelope: Envelope, kind: 'bootstrap' | 'session', how: 'live' | 'remembered' = 'live'): Promise<{ readonly opened: Opened; readonly profile: Profile }> {
+  async #openUnderAny(envelope: Envelope, profiles: readonly Profile[], policyOf: (profile: Profile) => Policy, how: 'live' | 'remembered' = 'live'): Promise<{ readonly opened: Opened; readonly profile: Profile }> {
     let refused: unknown
-    for (const profile of this.#profiles) {
+    for (const profile of profiles) {
       try {
-        const policy = kind === 'bootstrap' ? bootstrapPolicy({ profile, limits: this.#limits }) : sessionPolicy({ profile, limits: this.#limits })
-        return { opened: await this.#gate.open(envelope, this.#own, policy, how), profile }
+        return { opened: await this.#gate.open(envelope, this.#own, policyOf(profile), how), profile }
       } catch (error) {
         if (!(error instanceof SecurityFailure) || error.fault !== FAULTS.unsupportedAlgorithm) throw error
         refused ??= error
       }
     }
-    throw refused
-  }
-
-  async #authenticate(opened: Opened, wait: Wait): Promise<{ readonly principal: Principal; readonly bootstrap: ServiceBootstrap }> {
-    let refused: unknown
-    for (const bootstrap of this.#options.accept) {
-      try {
-        return { principal: await authenticate(opened, { trust: bootstrap.trust, now: this.#clock.now(), ...(wait.signal !== undefined && { signal: wait.signal }) }), bootstrap }
-      } catch (error) {
-        if (!(error instanceof SecurityFailure)) throw error
-        refused ??= error
-      }
-    }
-    throw refused
+    throw refused ?? new SecurityFailure('ERR_WSS_NO_TLS', 'the service takes messages under TLS only', FAULTS.failedCheck)
   }
 
   #ask(opened: Opened, ask: Pick<TokenAsk, 'request' | 'principal' | 'suite' | 'signer'>, messageId: string | undefined): Promise<Answered> {
-    const value = opened.signatureValues[0] ?? NO_BODY
+    const [value] = opened.signatureValues
+    // Under TLS nothing is signed and nobody else can send it again: what tells two requests apart is what they say.
+    const { principal } = ask
+    const mark = value ?? JSON.stringify([principal.kind, principalName(principal), messageId ?? urnUuid(this.#random)])
     const until = (opened.timestamp?.expires ?? this.#clock.now()) + REPLAY_MARGIN_MS
-    return this.#tokens.answer({ ...ask, peer: this.#address ?? '', replay: { key: digest('sha256', value).toString('hex'), until }, ...(messageId !== undefined && { messageId }) })
+    return this.#tokens.answer({ ...ask, peer: this.#address ?? '', replay: { key: digest('sha256', mark).toString('hex'), until }, ...(messageId !== undefined && { messageId }) })
   }
 
   // ---- everything under a token ----
 
-  async #session(envelope: Envelope, claims: Claims, isCancel: boolean, wait: Wait): Promise<HttpResponse> {
-    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'session', isCancel ? 'remembered' : 'live')
+  async #session(envelope: Envelope, claims: Claims, { isCancel, tls }: { readonly isCancel: boolean; readonly tls: UnderTls | undefined }, wait: Wait): Promise<HttpResponse> {
+    // D9: the transport profile is none without TLS.
+    const profiles = this.#profiles.filter(({ protection }) => protection === 'message' || tls !== undefined)
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), isCancel ? 'remembered' : 'live')
     const profile = { ...chosen, ...names(claims.versions) }
     const { signer } = opened
     if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
@@ -306,7 +302,7 @@ class ServiceFace<Tx> implements Service {
       this.#mustBeHere(received.to)
       const exchange = `x${++this.#exchanges}`
       const { promise, resolve } = Promise.withResolvers<HttpResponse>()
-      this.#waiting.set(exchange, { profile, token, instance: signer.instance, answer: resolve })
+      this.#waiting.set(exchange, { profile, token, instance: signer.instance, confirms: opened.signatureValues, answer: resolve })
       try {
         await this.#engine.receive(received, { kind: 'exchange', exchange })
         return await promise
@@ -317,7 +313,7 @@ class ServiceFace<Tx> implements Service {
       if (!(error instanceof PeerViolation)) throw error
       this.#events.emit('security', { code: error.code, detail: error.message })
       wait.signal?.throwIfAborted()
-      return this.#protectedFault(error, claims.messageId, profile, token, signer.instance)
+      return this.#protectedFault(error, claims.messageId, this.#writing(profile, token, signer.instance, opened.signatureValues), token)
     }
   }
 
@@ -329,7 +325,7 @@ class ServiceFace<Tx> implements Service {
     await this.#engine.refresh(known.id)
     const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
     const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, 'sct')], declarations: {} }
-    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance)))
+    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance, opened.signatureValues)))
   }
 
   /**
@@ -349,27 +345,26 @@ class ServiceFace<Tx> implements Service {
       waiting.answer(plain(202))
       return
     }
-    const { profile, token, instance } = waiting
+    const { profile, token, instance, confirms } = waiting
     // Peers Metro, CXF, Sandesha2: RM and application faults come with 500 or 200; what says fault is the Body.
     const status = answer.body.kind === 'fault' || (answer.body.kind === 'application' && answer.body.content.isFault === true) ? 500 : 200
     try {
-      waiting.answer(reply(status, encode(answer, token, this.#writing(profile, token, instance))))
+      waiting.answer(reply(status, encode(answer, token, this.#writing(profile, token, instance, confirms))))
     } catch (error) {
       tell(this.#events, error)
       waiting.answer(plain(500))
     }
   }
 
-  #protectedFault({ fault, notUnderstood }: PeerViolation, relatesTo: string | undefined, profile: Profile, token: SecurityContextToken, instance: string | undefined): HttpResponse {
-    const versions = versionsOf(profile)
-    const parts = writeFault({ row: fault, notUnderstood }, versions)
-    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, this.#writing(profile, token, instance)))
+  #protectedFault({ fault, notUnderstood }: PeerViolation, relatesTo: string | undefined, options: EncodeOptions, token: SecurityContextToken): HttpResponse {
+    const parts = writeFault({ row: fault, notUnderstood }, versionsOf(options.profile))
+    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, options))
   }
 
   /** Answers are written with the instance that the question was written with: the one that the peer certainly has (D23). */
-  #writing(profile: Profile, token: SecurityContextToken, instance: string | undefined): Parameters<typeof encode>[2] {
+  #writing(profile: Profile, token: SecurityContextToken, instance: string | undefined, confirms: readonly Uint8Array[]): EncodeOptions {
     const found = token.instances.find((each) => each.instance === instance) ?? this.#tokens.writing(token)
-    return { profile, role: 'recipient', instance: found, now: this.#clock.now(), random: this.#random, limits: this.#limits }
+    return { profile, role: 'recipient', instance: found, confirms, now: this.#clock.now(), random: this.#random, limits: this.#limits }
   }
 
   /** What was refused: the fault that its error names, without protection, or none at all. One face for all cryptographic failures. */

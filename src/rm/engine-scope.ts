@@ -6,7 +6,7 @@
  */
 import { digest } from '../crypto/hash.ts'
 import { FAULTS, type FaultRow } from '../errors.ts'
-import type { Principal } from '../sct/token.ts'
+import { type Principal, principalName } from '../sct/token.ts'
 import { RM_VERSIONS } from '../spec/versions.ts'
 import { storeKey } from '../store/store.ts'
 import type { Exchange } from './engine-exchange.ts'
@@ -231,7 +231,7 @@ const isElsewhere = (address: ReceivedAddress | undefined): boolean => address?.
 const isBare = ({ body, action, acknowledgements, ackRequested }: Received): boolean =>
   body.kind === 'empty' && acknowledgements.length === 0 && ackRequested.length === 0 && !RM_VERSIONS.has(action.slice(0, action.lastIndexOf('/')))
 export const aboutOf = (outbound: Outbound): About => ({ kind: outbound.body.kind, number: outbound.sequence?.number })
-const principalKey = (principal: Principal): string => principal.kind === 'certificate' ? storeKey('certificate', principal.thumbprint) : storeKey('user', principal.name)
+const principalKey = (principal: Principal): string => storeKey(principal.kind, principalName(principal))
 /** What makes two messages the same for a key: everything but the MessageID, which each attempt may make anew. */
 export const digestOf = (content: Content, shape: string): string => digest('sha256', JSON.stringify([shape, content.action, content.body, content.headers])).toString('base64')
 const contentDigest = (body: ReceivedBody): string => body.kind === 'application' ? digestOf(body.content, '') : ''

@@ -17,8 +17,11 @@ export type TokenId = string & { readonly [tokenBrand]: true }
 export type Principal =
   | { readonly kind: 'certificate'; /** SHA-256 of the DER certificate, lower-case hex. */ readonly thumbprint: string; readonly subject: string }
   | { readonly kind: 'user'; readonly name: string }
-export const samePrincipal = (a: Principal, b: Principal): boolean =>
-  a.kind === 'certificate' ? b.kind === 'certificate' && a.thumbprint === b.thumbprint : b.kind === 'user' && a.name === b.name
+  /** A service that TLS vouched for: host and port, as the URL has them. */
+  | { readonly kind: 'host'; readonly name: string }
+export const samePrincipal = (a: Principal, b: Principal): boolean => a.kind === b.kind && principalName(a) === principalName(b)
+/** What tells one principal of a kind from another. */
+export const principalName = (principal: Principal): string => (principal.kind === 'certificate' ? principal.thumbprint : principal.name)
 
 /** One key generation of a context. The first has no name; each renewal brings a new one (WS-SC 1.3 §5). */
 export class TokenInstance {

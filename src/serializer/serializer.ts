@@ -88,7 +88,7 @@ const EXPORT_VERSION = 1
 const TOKEN_VERSION = 1
 const ROLES = ['initiator', 'recipient'] as const
 const STATES = ['live', 'cancelled'] as const
-const PRINCIPALS = ['certificate', 'user'] as const
+const PRINCIPALS = ['certificate', 'user', 'host'] as const
 /** Renewals are at least a quarter of a lifetime apart and old instances are dropped; more than this is no token. */
 const MOST_INSTANCES = 1_024
 

@@ -8,6 +8,7 @@ import { systemClock, type Clock } from '../clock.ts'
 import { TransportFailed, UsageError, WsrmError } from '../errors.ts'
 import type { Limits } from '../options.ts'
 import { headerValue, HttpRefused, isIdentity, readBody, soapMediaType, type HttpHeaders } from './http.ts'
+import { type ClientTls, tlsConnector, tlsName } from './tls.ts'
 
 /** What is needed of undici's Dispatcher (Agent, Pool, ProxyAgent, …): with one of their own, callers choose TLS, client certificate and proxy. */
 export interface HttpDispatcher { request(options: DispatcherRequest): Promise<DispatcherResponse> }
@@ -38,6 +39,8 @@ export interface PostOptions {
   readonly body: Uint8Array
   readonly headers: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
+  /** For https; a dispatcher that was given has its own. */
+  readonly tls?: ClientTls | undefined
   /** For everything, from connecting to the last byte of the answer. */
   readonly timeoutMs?: number
 }
@@ -82,7 +85,7 @@ class PooledClient implements HttpClient {
     const cancelAlarm = clock.alarm(clock.now() + timeoutMs, () => deadline.abort(new TransportFailed('ERR_HTTP_TIMEOUT', `no whole answer within ${timeoutMs} ms`, { retryable: true })))
     const signal = AbortSignal.any([deadline.signal, this.#closing.signal, ...options.signal === undefined ? [] : [options.signal]])
     try {
-      const dispatcher = this.#options.dispatcher ?? this.#pool(origin)
+      const dispatcher = this.#options.dispatcher ?? this.#pool(origin, options.tls)
       const response = await dispatcher.request({
         origin, path: pathname + search, method: 'POST', body: options.body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
         headers: { ...options.headers, 'accept-encoding': 'identity' },
@@ -117,12 +120,15 @@ class PooledClient implements HttpClient {
     }
   }
 
-  #pool(origin: string): Pool {
-    const known = this.#pools.get(origin)
+  #pool(origin: string, tls: ClientTls | undefined): Pool {
+    // No two who show or ask for different certificates share a connection.
+    const name = tls === undefined ? origin : `${origin} ${tlsName(tls)}`
+    const known = this.#pools.get(name)
     // Last in the Map: used last.
-    if (known !== undefined) this.#pools.delete(origin)
-    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1 })
-    this.#pools.set(origin, pool)
+    if (known !== undefined) this.#pools.delete(name)
+    const connect = tls === undefined ? {} : { connect: tlsConnector(tls, this.#options.clock ?? systemClock) }
+    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1, ...connect })
+    this.#pools.set(name, pool)
     const [oldest] = this.#pools
     if (this.#pools.size > MOST_ORIGINS && oldest !== undefined) {
       this.#pools.delete(oldest[0])

@@ -181,8 +181,9 @@ const headersOf = ({ parts, addressing: words }: Session, { soap, addressing }: 
 function sessionKind(name: string, message: Session, versions: Versions): Kind {
   const write = (encrypts: boolean): string => {
     const { body, declarations } = message.parts
-    const outgoing = { soap: versions.soap, headers: headersOf(message, versions), body, declarations, encryptBody: encrypts && message.encryptBody, ...(!encrypts && { encryptSignature: false }) }
-    return protect(outgoing, tokenOf(versions, message.instance), { profile: versions.profile, role: message.role, now: NOW, random: counted() }).xml
+    const outgoing = { soap: versions.soap, headers: headersOf(message, versions), body, declarations, encryptBody: encrypts && message.encryptBody }
+    const profile = encrypts ? versions.profile : { ...versions.profile, encryptSignature: false }
+    return protect(outgoing, tokenOf(versions, message.instance), { profile, role: message.role, now: NOW, random: counted() }).xml
   }
   return { name, ...versions, by: 'context', clear: write(false), sealed: write(true), detailed: versions.soap === SOAP11 && message.parts.headers.some((each) => each.local === 'SequenceFault' && each.first(each.ns, 'Detail') !== undefined) }
 }
@@ -191,7 +192,7 @@ function bootstrapKind(name: string, message: Session, versions: Versions): Kind
   const [sender, receiver] = message.role === 'initiator' ? [CLIENT, SERVER] : [SERVER, CLIENT]
   const outgoing = { soap: versions.soap, headers: headersOf(message, versions), body: message.parts.body }
   const renews = message.role === 'initiator' && message.parts.action.endsWith('Renew')
-  const { xml } = protectBootstrap(outgoing, { ...sender, peerCertificate: receiver.certificate }, { profile: versions.profile, now: NOW, random: counted(), ...(renews && { endorse: tokenOf(versions, message.instance) }) })
+  const { xml } = protectBootstrap(outgoing, { kind: 'x509', role: message.role, own: sender, peer: receiver.certificate }, { profile: versions.profile, now: NOW, random: counted(), ...(renews && { endorse: tokenOf(versions, message.instance) }) })
   const clear = writeEnvelope(versions.soap, { headers: headersOf(message, versions), declarations: {}, body: elements(message.parts) })
   return { name, ...versions, by: 'bootstrap', clear, sealed: xml, detailed: false }
 }
