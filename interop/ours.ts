@@ -4,7 +4,9 @@
  * @module
  */
 import { readFileSync } from 'node:fs'
-import { type ClientBootstrap, cxf, metro, type Profile, sandesha2, type ServiceBootstrap, type Trust, x509 } from '../src/index.ts'
+import {
+  certificateOverTls, type ClientBootstrap, cxf, metro, type Profile, sandesha2, type ServiceBootstrap, type Trust, usernameForCertificate, usernameOverTls, x509,
+} from '../src/index.ts'
 import type { Cell } from './cells.ts'
 import type { Identity, Scenario, Stack } from './peer.ts'
 
@@ -15,33 +17,55 @@ export const SERVICE: Identity = identity('service')
 /** A second principal: vouched for like the client, and nothing of the client's is its. */
 export const INTRUDER: Identity = identity('intruder')
 export const AUTHORITY: string = pem('authority')
-export const USER = 'alice'
-export const PASSWORD = 'correct horse battery staple'
 export const TRUST: Trust = { authorities: [AUTHORITY] }
 
-const PRESETS: Readonly<Record<Stack, Profile>> = { metro, cxf, sandesha2 }
+/** Each peer's preset, and what its policies mean by the choices that they share. */
+interface Dialect {
+  readonly preset: Profile
+  /** What an encrypted signature is. */
+  readonly encryptedSignature: Profile['encryptSignature']
+  /** Whether derived keys are for the bootstrap under a username too. */
+  readonly derivesInBootstrap: boolean
+}
+const DIALECTS: Readonly<Record<Stack, Dialect>> = {
+  metro: { preset: metro, encryptedSignature: 'with-body', derivesInBootstrap: false },
+  cxf: { preset: cxf, encryptedSignature: true, derivesInBootstrap: true },
+  sandesha2: { preset: sandesha2, encryptedSignature: true, derivesInBootstrap: true },
+}
 
 export function profileOf(cell: Cell): Profile {
-  const preset = PRESETS[cell.peer]
+  const { preset, encryptedSignature, derivesInBootstrap } = DIALECTS[cell.peer]
   const { soap, addressing, rm, sc, suite, protection, derivedKeys, order, encryptSignature, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint } = cell
   return {
-    ...preset, soap, addressing, rm, sc, suite, protection, derivedKeys, order, encryptSignature, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint,
+    ...preset, soap, addressing, rm, sc, suite, protection, derivedKeys, order, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint,
+    encryptSignature: encryptSignature && encryptedSignature,
     // Peer CXF 4: its own suites with GCM have the digests of SHA-1.
     ...(suite === 'Basic256GCM' && { digest: 'sha1' as const }),
-    bootstrap: { ...preset.bootstrap, order, encryptSignature },
+    bootstrap: { ...preset.bootstrap, order, encryptSignature, derivedKeys: derivedKeys && derivesInBootstrap },
   }
 }
 
+const USER = { user: 'alice', password: 'correct horse battery staple' }
+export const PASSWORDS: Readonly<Record<string, string>> = { [USER.user]: USER.password, mallory: 'a password of her own' }
+
 export function clientBootstrapOf({ bootstrap }: Pick<Cell, 'bootstrap'>, { certificate, key }: Identity = CLIENT): ClientBootstrap {
+  const service = SERVICE.certificate
   switch (bootstrap) {
-    case 'x509': return x509({ certificate, key, service: SERVICE.certificate })
-    default: throw new Error(`${bootstrap} is not written yet`)
+    case 'x509': return x509({ certificate, key, service })
+    case 'usernameForCertificate': return usernameForCertificate({ ...USER, service })
+    case 'usernameForCertificateEndorsing': return usernameForCertificate({ ...USER, service, endorsing: { certificate, key } })
+    case 'usernameOverTls': return usernameOverTls(USER)
+    case 'certificateOverTls': return certificateOverTls({ certificate, key })
   }
 }
 export function serviceBootstrapOf({ bootstrap }: Pick<Cell, 'bootstrap'>): ServiceBootstrap {
+  const password = (user: string): string | undefined => PASSWORDS[user]
   switch (bootstrap) {
     case 'x509': return x509({ identity: SERVICE, trust: TRUST })
-    default: throw new Error(`${bootstrap} is not written yet`)
+    case 'usernameForCertificate': return usernameForCertificate({ identity: SERVICE, password })
+    case 'usernameForCertificateEndorsing': return usernameForCertificate({ identity: SERVICE, password, endorsing: TRUST })
+    case 'usernameOverTls': return usernameOverTls({ password })
+    case 'certificateOverTls': return certificateOverTls({ trust: TRUST })
   }
 }
 
@@ -50,7 +74,7 @@ export function scenarioOf(cell: Cell, more: { readonly lifetimeMs?: number; rea
   const { peer: _, role: __, endpoint, network: ___, ...choices } = cell
   return {
     ...choices, addressable: endpoint === 'address', retransmitMs: 200,
-    client: CLIENT, service: SERVICE, authority: AUTHORITY, user: USER, password: PASSWORD, ...more,
+    client: CLIENT, service: SERVICE, authority: AUTHORITY, ...USER, ...more,
   }
 }
 /** Whether their and our service listens with TLS. */

@@ -11,16 +11,27 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KeyFile } from '../src/decode.ts'
-import { DEFAULT_LIMITS } from '../src/index.ts'
+import { DEFAULT_LIMITS, type Profile } from '../src/index.ts'
 import { NS } from '../src/spec/versions.ts'
 import { readElement } from '../src/xml/reader.ts'
 import type { Element } from '../src/xml/tree.ts'
 import type { Role } from './cells.ts'
 import { CLIENT, SERVICE } from './ours.ts'
 
+export interface Verification {
+  readonly keys: KeyFile
+  /** Messages of the other side whose EncryptedKeys ours may refer to. */
+  readonly learn: readonly Uint8Array[]
+  /** Whose messages they are. */
+  readonly role: Role
+  /** What was encrypted before it was signed is verified as it stands. */
+  readonly order: Profile['order']
+}
+
 /** Verifies every Signature of every message; what is wrong, in words. */
-export async function verifyAll(messages: readonly Uint8Array[], keyFile: KeyFile, role: Role): Promise<readonly string[]> {
+export async function verifyAll(messages: readonly Uint8Array[], { keys: keyFile, learn, role, order }: Verification): Promise<readonly string[]> {
   const ring = new Ring(keyFile)
+  for (const bytes of learn) ring.learn(Buffer.from(bytes).toString('utf8'))
   const wrong: string[] = []
   const folder = mkdtempSync(join(tmpdir(), 'wsrm-xmlsec-'))
   try {
@@ -28,7 +39,7 @@ export async function verifyAll(messages: readonly Uint8Array[], keyFile: KeyFil
     const runs = new Map<number, string[]>()
     for (const [index, bytes] of messages.entries()) {
       try {
-        const xml = ring.decrypted(Buffer.from(bytes).toString('utf8'))
+        const xml = ring.decrypted(Buffer.from(bytes).toString('utf8'), order)
         for (const [nth, named] of ring.named(xml, index).entries()) {
           const file = join(folder, `${String(index + 1).padStart(4, '0')}-${nth + 1}.xml`)
           writeFileSync(file, named)
@@ -85,17 +96,21 @@ class Ring {
   /** What xmlsec1 calls a keys file. */
   get file(): string { return `<Keys xmlns="http://www.aleksey.com/xmlsec/2002">${this.#named.join('')}</Keys>` }
 
-  /** Every EncryptedData of Security and Body in clear; outer ones first, since what they hold may refer to others. */
-  decrypted(xml: string): string {
-    for (let rounds = 0; rounds < 16; rounds++) {
-      const root = readElement(xml, DEFAULT_LIMITS)
-      const data = all(root).find((each) => each.is(NS.xenc, 'EncryptedData'))
-      if (data === undefined) return xml
+  /** The EncryptedKeys of a message of the other side. */
+  learn(xml: string): void {
+    for (const each of all(readElement(xml, DEFAULT_LIMITS))) if (each.is(NS.xenc, 'EncryptedKey')) this.#unwrap(each)
+  }
+
+  /** What is to be verified in clear: all that was encrypted after it was signed, or the Signature alone. From the end, so that what stands before stays where it is. */
+  decrypted(xml: string, order: Profile['order']): string {
+    const root = readElement(xml, DEFAULT_LIMITS)
+    for (const data of all(root).filter((each) => each.is(NS.xenc, 'EncryptedData')).reverse()) {
       const key = this.#keyOf(data.first(NS.ds, 'KeyInfo')?.elements()[0] ?? referrer(root, data), root)
       const cipher = data.first(NS.xenc, 'CipherData')?.first(NS.xenc, 'CipherValue')?.text ?? ''
-      xml = xml.slice(0, data.start) + plain(data.first(NS.xenc, 'EncryptionMethod')?.attribute('Algorithm') ?? '', key, Buffer.from(cipher, 'base64')) + xml.slice(data.end)
+      const clear = plain(key, data.first(NS.xenc, 'EncryptionMethod')?.attribute('Algorithm') ?? '', Buffer.from(cipher, 'base64'))
+      if (order === 'sign-before-encrypt' || /^<(?:\w+:)?Signature[ >]/.test(clear)) xml = xml.slice(0, data.start) + clear + xml.slice(data.end)
     }
-    throw new Error('more encrypted parts than a message has')
+    return xml
   }
 
   /** The message once for each of its signatures, with the KeyInfo of that one replaced by a key's name. */
@@ -174,7 +189,7 @@ function referrer(root: Element, data: Element): Element | undefined {
   return all(root).find((each) => each.is(NS.xenc, 'EncryptedKey') && all(each).some((inner) => inner.is(NS.xenc, 'DataReference') && inner.attribute('URI') === `#${id}`))
 }
 
-function plain(algorithm: string, key: Buffer, cipher: Buffer): string {
+function plain(key: Buffer, algorithm: string, cipher: Buffer): string {
   const bits = key.length * 8
   if (algorithm.endsWith('-gcm')) {
     const decipher = createDecipheriv(`aes-${bits}-gcm` as 'aes-256-gcm', key, cipher.subarray(0, 12))
