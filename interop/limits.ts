@@ -23,6 +23,8 @@ const METRO: readonly Limit[] = [
 const CXF: readonly Limit[] = [
   { peer: 'cxf', when: { encryptLifecycle: false, protection: 'message' }, reason: 'its EncryptedParts hold for every Body, those of RM too' },
   { peer: 'cxf', when: { encryptLifecycle: false, protection: 'transport' }, reason: 'in the transport profile TLS encrypts' },
+  { peer: 'cxf', role: 'client', when: { endpoint: 'address' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
+  { peer: 'cxf', when: { protection: 'transport', includeToken: 'always' }, reason: 'a CXF client then wants replies endorsed by the token, which no service does in the transport profile' },
   { peer: 'cxf', when: { endpoint: 'make-connection' }, reason: 'CXF has no MakeConnection' },
 ]
 const SANDESHA2: readonly Limit[] = [

@@ -62,7 +62,7 @@ export async function verifyAll(messages: readonly Uint8Array[], { keys: keyFile
 
 async function verify(files: readonly string[], nth: number, keys: readonly string[]): Promise<readonly string[]> {
   const which = ['--node-xpath', `(//*[local-name()='Signature' and local-name(..)='Security'])[${nth + 1}]`]
-  // One file after the other; the first failure does not end it.
+  // One file after the other, until one fails.
   const { said } = await new Promise<{ readonly said: string }>((resolve) => {
     execFile('xmlsec1', ['--verify', ...keys, ...which, ...IDS, ...files], { maxBuffer: 64 << 20 }, (error, stdout, stderr) => resolve({ said: `${error === null ? '' : error.code === 'ENOENT' ? 'xmlsec1 is missing\n' : ''}${stdout}${stderr}` }))
   })
@@ -76,7 +76,7 @@ const IDS: readonly string[] = [
   ...['http://www.w3.org/2005/08/addressing', 'http://schemas.xmlsoap.org/ws/2004/08/addressing'].flatMap((ns) => ['Action', 'To', 'From', 'MessageID', 'RelatesTo', 'ReplyTo', 'FaultTo'].map((local) => `${ns}:${local}`)),
   ...['http://docs.oasis-open.org/ws-rx/wsrm/200702', 'http://schemas.xmlsoap.org/ws/2005/02/rm'].flatMap((ns) => ['Sequence', 'SequenceAcknowledgement', 'AckRequested', 'UsesSequenceSTR', 'UsesSequenceSSL', 'SequenceFault'].map((local) => `${ns}:${local}`)),
   ...['Timestamp'].map((local) => `${NS.wsu}:${local}`), ...['BinarySecurityToken', 'UsernameToken', 'SecurityTokenReference'].map((local) => `${NS.wsse}:${local}`),
-  `${NS.wsse11}:SignatureConfirmation`, `${NS.ds}:Signature`, `${NS.wsmc}:MessagePending`,
+  `${NS.wsse11}:SignatureConfirmation`, `${NS.ds}:Signature`, `${NS.xenc}:EncryptedData`, `${NS.xenc}:EncryptedKey`, `${NS.wsmc}:MessagePending`,
   ...['http://docs.oasis-open.org/ws-sx/ws-secureconversation/200512', 'http://schemas.xmlsoap.org/ws/2005/02/sc'].flatMap((ns) => ['SecurityContextToken', 'DerivedKeyToken'].map((local) => `${ns}:${local}`)),
 ].flatMap((name) => ['--id-attr:Id', name])
 
