@@ -199,6 +199,6 @@ function credentialsOf(bootstrap: ClientBootstrap): BootstrapCredentials {
   }
 }
 const sessionToken = (token: SecurityContextToken): SessionToken => {
-  const { instance, secret } = currentInstance(token)
-  return { identifier: token.id, instance, secret, sc: token.sc }
+  const { instance, elementId, secret } = currentInstance(token)
+  return { identifier: token.id, instance, elementId, secret, sc: token.sc }
 }

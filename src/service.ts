@@ -252,7 +252,7 @@ class ServiceFace<Tx> implements Service {
     const versions = versionsOf(profile)
     const action = trustAction(answered.response.sc, answered.response.kind, 'response')
     const headers = writeAddressing({ action, messageId: urnUuid(this.#random), ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, versions.addressing, versions.soap)
-    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, 'sct')] }
+    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, elementId(this.#random))] }
     const { xml } = protectAnswer(message, opened, bootstrap, { profile, clock: this.#clock, random: this.#random })
     for (const { instance, secret } of answered.token.instances) this.#options.dangerTap?.secret?.({ identifier: answered.token.id, instance, secret })
     return reply(200, { xml, action, soap: versions.soap })
@@ -324,7 +324,7 @@ class ServiceFace<Tx> implements Service {
     if (known === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
     await this.#engine.refresh(known.id)
     const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
-    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, 'sct')], declarations: {} }
+    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, elementId(this.#random))], declarations: {} }
     return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance, opened.signatureValues)))
   }
 
@@ -439,6 +439,9 @@ function profilesOf(given: Profile | readonly Profile[] | undefined): readonly [
   if (first === undefined) throw new UsageError('ERR_USAGE_PROFILE', 'a service needs at least one profile')
   return [first, ...rest]
 }
+
+/** The id of a token's element: the client writes it in each of its messages, beside whatever else these hold. */
+const elementId = (random: RandomSource): string => `sct-${urnUuid(random).slice('urn:uuid:'.length)}`
 
 /** The names of the versions of a request, for the profile that its answer is written in. */
 const names = (versions: Claims['versions']): Partial<Pick<Profile, 'soap' | 'addressing' | 'rm' | 'sc'>> => ({

@@ -87,8 +87,8 @@ export function encodeUnderToken(parts: MessageParts, addressed: { readonly to?:
 }
 
 function protectWith(message: Parameters<typeof protect>[0], token: SecurityContextToken, options: EncodeOptions): ReturnType<typeof protect> {
-  const { instance, secret } = options.instance
-  return protect({ ...message, confirms: options.confirms }, { identifier: token.id, instance, secret, sc: token.sc }, options)
+  const { instance, elementId, secret } = options.instance
+  return protect({ ...message, confirms: options.confirms }, { identifier: token.id, instance, elementId, secret, sc: token.sc }, options)
 }
 
 /** A fault without protection: for what was refused before there was a key to answer with. It says nothing that the sender did not know. */

@@ -27,12 +27,15 @@ export const principalName = (principal: Principal): string => (principal.kind =
 export class TokenInstance {
   readonly #secret: KeyObject
   readonly instance: string | undefined
+  /** The id that the token's element was issued with, and has in every message (WS-Trust 1.3 §4.4); at the initiator. */
+  readonly elementId: string | undefined
   /** Milliseconds since 1970. */
   readonly created: number
   readonly expires: number
-  constructor(fields: { readonly secret: KeyObject; readonly instance?: string | undefined; readonly created: number; readonly expires: number }) {
+  constructor(fields: { readonly secret: KeyObject; readonly instance?: string | undefined; readonly elementId?: string | undefined; readonly created: number; readonly expires: number }) {
     this.#secret = fields.secret
     this.instance = fields.instance
+    this.elementId = fields.elementId
     this.created = fields.created
     this.expires = fields.expires
   }
@@ -103,7 +106,7 @@ export interface TokenResponse {
   readonly sc: ScVersion
   readonly context?: string
   /** Absent in the answer to a cancel. */
-  readonly token?: { readonly identifier: string; readonly instance?: string }
+  readonly token?: { readonly identifier: string; readonly instance?: string; /** wsu:Id of its element. */ readonly elementId?: string }
   /** How the secret comes about (WS-Trust 1.3 §4.4): computed from both entropies, given whole, or the requestor's entropy as it is. */
   readonly proof?: { readonly kind: 'computed'; readonly entropy: KeyObject } | { readonly kind: 'given'; readonly secret: KeyObject } | { readonly kind: 'requestor' }
   readonly keySizeBits?: number

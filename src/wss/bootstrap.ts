@@ -16,8 +16,8 @@ import { NS, TOKEN } from '../spec/versions.ts'
 import { escapeText } from '../xml/canonical.ts'
 import type { Certificate } from './keys.ts'
 import { confirmationParts, type Endorsement, type LayerChoices, protectInLayers, type SecurityPart } from './layers.ts'
-import { type Algorithms, algorithmsOf, cipherData, contextToken, directReference, type Ids, idsOf, type OutgoingMessage, type Protected, referenceList } from './parts.ts'
-import { type KeySource, type SessionToken, symmetricEncrypting, symmetricSigning, timestampSignature, underTls } from './protect.ts'
+import { type Algorithms, algorithmsOf, cipherData, directReference, type Ids, idsOf, type OutgoingMessage, type Protected, referenceList } from './parts.ts'
+import { contextSource, type KeySource, type SessionToken, symmetricEncrypting, symmetricSigning, timestampSignature, underTls } from './protect.ts'
 import { rsaSignature } from './rsa.ts'
 
 /** A certificate and the key that belongs to it. */
@@ -122,7 +122,7 @@ function certificateEndorsement({ certificate, key }: Credentials, { algorithms,
 /** WS-SC 1.3 §5: the context's key is proven by a signature over the primary one. */
 function contextEndorsement(token: SessionToken, writing: Writing): Endorsement {
   const { ids } = writing
-  const source: KeySource = { key: token.secret, sc: token.sc, token: contextToken(token, token.sc, ids('sct')), reference: directReference(`#${ids('sct')}`, token.sc.sct) }
+  const source = contextSource(token, { profile: writing.profile, role: 'initiator' }, ids)
   const proving = symmetricSigning(source, { ...writing, ids: (word) => ids(`end-${word}`) })
   return { tokens: source.token + proving.tokens, endorse: (primary) => proving.sign([{ ...primary, sent: primary.text }], () => '') }
 }

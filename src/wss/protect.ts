@@ -27,6 +27,8 @@ export interface SessionMessage extends OutgoingMessage {
 export interface SessionToken {
   readonly identifier: string
   readonly instance?: string | undefined
+  /** The id that the token's element was issued with; absent: one of the message's own. */
+  readonly elementId?: string | undefined
   readonly secret: KeyObject
   readonly sc: ScVersion
 }
@@ -63,11 +65,12 @@ export function protect(message: SessionMessage, token: SessionToken, options: P
 export interface KeySource { readonly key: KeyObject; readonly sc: ScVersion; readonly reference: string; readonly token: string }
 interface Writing { readonly profile: Pick<Profile, 'derivedKeys'>; readonly algorithms: Algorithms; readonly ids: Ids; readonly random: RandomSource }
 
-function contextSource(token: SessionToken, { profile, role }: Pick<ProtectOptions, 'profile' | 'role'>, ids: Ids): KeySource {
+export function contextSource(token: SessionToken, { profile, role }: Pick<ProtectOptions, 'profile' | 'role'>, ids: Ids): KeySource {
   const isCarried = role === 'initiator' || profile.includeToken === 'always'
+  const id = token.elementId ?? ids('sct')
   return {
-    key: token.secret, sc: token.sc, token: isCarried ? contextToken(token, token.sc, ids('sct')) : '',
-    reference: isCarried ? directReference(`#${ids('sct')}`, token.sc.sct) : unattachedReference(token, token.sc),
+    key: token.secret, sc: token.sc, token: isCarried ? contextToken(token, token.sc, id) : '',
+    reference: isCarried ? directReference(`#${id}`, token.sc.sct) : unattachedReference(token, token.sc),
   }
 }
 
