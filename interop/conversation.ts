@@ -27,6 +27,8 @@ export class Run implements AsyncDisposable {
   readonly network: Network
   readonly journal: Journal
   readonly scenario: Scenario
+  /** What our side refused, and why: the other side is told less. */
+  readonly refusals: string[] = []
   readonly #after: (() => PromiseLike<void>)[] = []
 
   private constructor(cell: Cell, seed: number, network: Network, scenario: Scenario) {
@@ -47,7 +49,11 @@ export class Run implements AsyncDisposable {
   get clientOptions(): ClientOptions { return { retransmitAfterMs: RETRANSMIT_MS, dangerTap: this.journal } }
   /** How it connects with their service, which the network leads to. */
   get connectOptions(): ConnectOptions { return { bootstrap: clientBootstrapOf(this.cell), trust: TRUST, profile: profileOf(this.cell), timeoutMs: PATIENCE_MS } }
-  connect(): Promise<Conversation> { return connect(this.network.url, { ...this.clientOptions, ...this.connectOptions }) }
+  async connect(): Promise<Conversation> {
+    const conversation = await connect(this.network.url, { ...this.clientOptions, ...this.connectOptions })
+    conversation.on('security', ({ code, detail }) => void this.refusals.push(`${code} ${detail ?? ''}`))
+    return conversation
+  }
   /** A client for several conversations. */
   client(options: ClientOptions = {}): Client {
     const client = createClient({ ...this.clientOptions, ...options })
@@ -74,6 +80,7 @@ export class Run implements AsyncDisposable {
       ...options,
     })
     this.after(() => service.close({ timeoutMs: 1_000 }))
+    service.on('security', ({ code, detail }) => void this.refusals.push(`${code} ${detail ?? ''}`))
     const { url } = await service.listen({ port: 0, path: PATH, ...(isTls(this.cell) && { tls: { cert: SERVICE.certificate, key: SERVICE.key, ca: AUTHORITY, requestCert: true } }) })
     this.network.to(url)
     return { service, received }

@@ -74,5 +74,5 @@ function told(error: unknown, run: Run, index: number | string): Error {
   mkdirSync(folder, { recursive: true })
   const files = run.write(folder)
   const reason = error instanceof Error ? `${'code' in error ? `${String(error.code)}: ` : ''}${error.message}` : String(error)
-  return new Error(`${reason}\n  scenario: ${JSON.stringify(run.cell)}\n  seed: ${run.seed}\n  last messages: ${files.slice(-4).join(' ')}`, { cause: error })
+  return new Error(`${reason}\n  refused here: ${[...new Set(run.refusals)].join('; ') || 'nothing'}\n  scenario: ${JSON.stringify(run.cell)}\n  seed: ${run.seed}\n  last messages: ${files.slice(-4).join(' ')}`, { cause: error })
 }
