@@ -7,7 +7,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { record } from '../src/cli/record.ts'
-import { type Client, type ClientOptions, connect, type ConnectOptions, createClient, createService, type Conversation, type Service, type ServiceOptions } from '../src/index.ts'
+import { type Client, type ClientOptions, connect, type ConnectOptions, createClient, createService, type Conversation, type Service, type ServiceOptions, WsrmError } from '../src/index.ts'
 import { type Cell, nameOf } from './cells.ts'
 import { inspect, Journal } from './journal.ts'
 import { isSpared } from './limits.ts'
@@ -50,7 +50,7 @@ export class Run implements AsyncDisposable {
   /** How it connects with their service, which the network leads to. */
   get connectOptions(): ConnectOptions { return { bootstrap: clientBootstrapOf(this.cell), trust: TRUST, profile: profileOf(this.cell), timeoutMs: PATIENCE_MS } }
   async connect(): Promise<Conversation> {
-    const conversation = await connect(this.network.url, { ...this.clientOptions, ...this.connectOptions })
+    const conversation = await patiently(() => connect(this.network.url, { ...this.clientOptions, ...this.connectOptions }))
     conversation.on('security', ({ code, detail }) => void this.refusals.push(`${code} ${detail ?? ''}`))
     return conversation
   }
@@ -105,6 +105,17 @@ export class Run implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const stop of this.#after.reverse()) await stop().then(undefined, () => undefined)
     await this.network[Symbol.asyncDispose]()
+  }
+}
+
+/** A token exchange that was lost is the caller's to repeat. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (tries === 5 || !(error instanceof WsrmError && error.retryable)) throw error
+    }
   }
 }
 

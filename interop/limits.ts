@@ -18,6 +18,8 @@ const MEANINGLESS: readonly Limit[] = [
 const METRO: readonly Limit[] = [
   { peer: 'metro', when: { suite: 'Basic256GCM' }, reason: 'Metro has no suite with GCM' },
   { peer: 'metro', when: { endpoint: 'address' }, reason: 'a Metro client does not listen, its service does not send to an address' },
+  { peer: 'metro', role: 'service', when: { bootstrap: 'usernameForCertificateEndorsing', encryptSignature: true, order: 'encrypt-before-sign' }, reason: 'the endorsing signature of a Metro client does not reach the encrypted one: it is over nothing, and refused' },
+  { peer: 'metro', role: 'service', when: { derivedKeys: false, suite: ['Basic192', 'Basic128', 'Basic128Sha256'] }, reason: 'a Metro client asks for a key of 256 bits in every suite, and without derived keys encrypts with the whole of it' },
   { peer: 'metro', when: { protection: 'transport', encryptLifecycle: true }, reason: 'in the transport profile TLS encrypts' },
 ]
 const CXF: readonly Limit[] = [
@@ -25,6 +27,7 @@ const CXF: readonly Limit[] = [
   { peer: 'cxf', when: { encryptLifecycle: false, protection: 'transport' }, reason: 'in the transport profile TLS encrypts' },
   { peer: 'cxf', role: 'client', when: { endpoint: 'address' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
   { peer: 'cxf', when: { protection: 'transport', includeToken: 'always' }, reason: 'a CXF client then wants replies endorsed by the token, which no service does in the transport profile' },
+  { peer: 'cxf', role: 'service', when: { signatureConfirmation: true, network: 'lossy' }, reason: 'a CXF client that has repeated a message does not know its signature any more when the confirmation comes' },
   { peer: 'cxf', when: { endpoint: 'make-connection' }, reason: 'CXF has no MakeConnection' },
 ]
 const SANDESHA2: readonly Limit[] = [
@@ -38,6 +41,7 @@ interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action:
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
+  { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$/, name: 'the token exchange, CreateSequence, CloseSequence and TerminateSequence', reason: 'a CXF client sends them once' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'race', shape: 'request', name: 'second copies of requests, until the first is answered', reason: 'of two copies one is given the reply, and it must be the one that is waited for' },
 ]

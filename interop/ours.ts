@@ -71,9 +71,10 @@ export function serviceBootstrapOf({ bootstrap }: Pick<Cell, 'bootstrap'>): Serv
 
 /** Their side of the same cell. */
 export function scenarioOf(cell: Cell, more: { readonly lifetimeMs?: number; readonly client?: Identity } = {}): Scenario {
-  const { peer: _, role: __, endpoint, network: ___, ...choices } = cell
+  const { peer: _, role: __, endpoint, network, ...choices } = cell
   return {
-    ...choices, addressable: endpoint === 'address', retransmitMs: 200,
+    // Where nothing is lost, a busy machine is to be no reason to say a thing again.
+    ...choices, addressable: endpoint === 'address', retransmitMs: network === 'lossy' ? 800 : 15_000,
     client: CLIENT, service: SERVICE, authority: AUTHORITY, ...USER, ...more,
   }
 }
