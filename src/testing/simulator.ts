@@ -12,11 +12,11 @@ import { FAULTS } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../options.ts'
 import { type EngineOptions, SequenceEngine, type Via } from '../rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from '../rm/timing.ts'
-import type { Content, Delivery, ExchangeId, Hint, LaneId, Outbound, Received, ReceivedBody, Span } from '../rm/turn.ts'
+import type { Content, Delivery, ExchangeId, Hint, LaneId, Outbound, Received, ReceivedAddress, ReceivedBody, Span } from '../rm/turn.ts'
 import type { Principal, TokenId } from '../sct/token.ts'
 import { SealBroken } from '../errors.ts'
 import type { RecordContext, SctSerializer } from '../serializer/serializer.ts'
-import { RM10, RM11 } from '../spec/versions.ts'
+import { MC_ANONYMOUS_PREFIX, RM10, RM11 } from '../spec/versions.ts'
 import { type CommitResult, type LaneCommit, type Row, type ScanOptions, type Store, storeKey } from '../store/store.ts'
 
 /** Where a test puts a defect, to see that the simulation finds it: between the engine and what it is given, never inside. */
@@ -167,9 +167,9 @@ export function wordsOf(outbound: Outbound, by: { readonly tokenId: TokenId; rea
   const { body } = outbound
   const acknowledgements = [...outbound.acknowledgements, ...(body.kind === 'fault' && body.acknowledgement !== undefined ? [body.acknowledgement] : [])]
   const words = {
-    tokenId: by.tokenId, principal: by.principal, soap: '1.2', addressing: '200508', rm: by.rm, action: body.kind, to: URL,
+    tokenId: by.tokenId, principal: by.principal, soap: '1.2', addressing: '200508', rm: by.rm, action: body.kind, to: outbound.to.kind === 'endpoint' ? outbound.to.url : outbound.to.address ?? 'anonymous',
     ...(outbound.messageId === undefined ? {} : { messageId: outbound.messageId }), ...(outbound.relatesTo === undefined ? {} : { relatesTo: outbound.relatesTo }),
-    replyTo: { kind: body.kind === 'application' && body.shape === 'request' ? 'anonymous' : 'absent' }, covered: [],
+    replyTo: asksBack(outbound) ? endpointOf(outbound.replyTo) : { kind: 'absent' }, covered: [], ...(outbound.pending === undefined ? {} : { pending: outbound.pending }),
     ...(outbound.sequence === undefined ? {} : { sequence: { id: outbound.sequence.id, number: BigInt(outbound.sequence.number), last: outbound.sequence.last ?? false } }),
     acknowledgements: acknowledgements.map((each) => ({
       sequence: each.sequence, ranges: each.ranges.map(([lower, upper]) => [BigInt(lower), BigInt(upper)]), nacks: (each.nacks ?? []).map(BigInt), none: each.ranges.length === 0, final: each.final,
@@ -178,13 +178,17 @@ export function wordsOf(outbound: Outbound, by: { readonly tokenId: TokenId; rea
   }
   return words as unknown as Received
 }
+const asksBack = ({ body }: Outbound): boolean => (body.kind === 'application' && body.shape === 'request') || body.kind === 'create-sequence' || body.kind === 'close-sequence' || body.kind === 'terminate-sequence'
+const endpointOf = (address: string | undefined): ReceivedAddress =>
+  address === undefined || address === 'anonymous' ? { kind: 'anonymous' } : { kind: address.startsWith(MC_ANONYMOUS_PREFIX) ? 'make-connection' : 'address', address }
 function bodyOf({ body }: Outbound): ReceivedBody {
   switch (body.kind) {
     case 'create-sequence': return {
-      kind: body.kind, acksTo: { kind: 'anonymous' }, ...(body.expiresMs === undefined ? {} : { expiresMs: body.expiresMs }),
-      ...(body.offer === undefined ? {} : { offer: { sequence: body.offer.sequence, endpoint: { kind: 'anonymous' } } }), scope: 'bound', usesSequenceStr: true,
+      kind: body.kind, acksTo: endpointOf(body.acksTo), ...(body.expiresMs === undefined ? {} : { expiresMs: body.expiresMs }),
+      ...(body.offer === undefined ? {} : { offer: { sequence: body.offer.sequence, endpoint: endpointOf(body.acksTo) } }), scope: 'bound', usesSequenceStr: true,
     }
     case 'create-sequence-response': return { kind: body.kind, sequence: body.sequence, ...(body.accept === undefined ? {} : { accept: { acksTo: { kind: 'address', address: body.accept.acksTo } } }) }
+    case 'make-connection': return { kind: body.kind, address: body.address }
     case 'application': return { kind: 'application', content: body.content }
     case 'close-sequence': case 'terminate-sequence': return { kind: body.kind, sequence: body.sequence, ...(body.lastNumber === undefined ? {} : { lastNumber: BigInt(body.lastNumber) }) }
     case 'close-sequence-response': case 'terminate-sequence-response': return { kind: body.kind, sequence: body.sequence }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LookupFunction } from 'node:net'
 import { Pool } from 'undici'
 import { systemClock, type Clock } from '../clock.ts'
 import { TransportFailed, UsageError, WsrmError } from '../errors.ts'
@@ -33,6 +34,8 @@ export interface HttpClientOptions {
   readonly clock?: Clock
   /** Connections to one origin: above the window of one conversation they only wait for each other. */
   readonly connections?: number
+  /** How names are resolved; default: as the system does. */
+  readonly lookup?: LookupFunction
 }
 export interface PostOptions {
   readonly body: Uint8Array
@@ -121,7 +124,7 @@ class PooledClient implements HttpClient {
     const known = this.#pools.get(origin)
     // Last in the Map: used last.
     if (known !== undefined) this.#pools.delete(origin)
-    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1 })
+    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1, ...(this.#options.lookup !== undefined && { connect: { lookup: this.#options.lookup } }) })
     this.#pools.set(origin, pool)
     const [oldest] = this.#pools
     if (this.#pools.size > MOST_ORIGINS && oldest !== undefined) {

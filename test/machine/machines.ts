@@ -8,6 +8,7 @@ import type { TokenId } from '../../src/sct/token.ts'
 import { RM10, RM11 } from '../../src/spec/versions.ts'
 
 export const NOW = 1_000_000
+const X = { kind: 'exchange', exchange: 'x' } as const
 const LANE = 'lane' as LaneId
 const TOKEN = 'urn:token' as TokenId
 export const HOUR = 3_600_000
@@ -28,7 +29,7 @@ export const hint = (rmFault = 'SequenceTerminated', about?: 'terminate-sequence
 export const CLOSE: SourceEvent = { kind: 'close' }
 export const CLOSED: SourceEvent = { kind: 'closed' }
 export const TIME: SourceEvent = { kind: 'time' }
-export const POLLED: SourceEvent = { kind: 'polled', exchange: 'x' }
+export const POLLED: SourceEvent = { kind: 'polled', to: X }
 export const REFUSED: SourceEvent = { kind: 'refused', reason: 'no' }
 export const terminated = (by: 'answer' | 'peer'): SourceEvent => ({ kind: 'terminated', by })
 
@@ -100,14 +101,14 @@ export const destinationWith = (options: Partial<DestinationOptions> = {}): Dest
 })
 const application = (name: string, shape: 'one-way' | 'request'): ApplicationMessage => ({ content: content(name), shape, soap: '1.2', principal: { kind: 'user', name: 'alice' }, covered: [] })
 export const message = (number: number | bigint, also: { body?: string; last?: boolean; shape?: 'one-way' | 'request' } = {}): DestinationEvent => ({
-  kind: 'message', number: BigInt(number), last: also.last ?? false, digest: also.body ?? `m${number}`, exchange: 'x', messageId: `urn:m${number}`,
+  kind: 'message', number: BigInt(number), last: also.last ?? false, digest: also.body ?? `m${number}`, to: X, messageId: `urn:m${number}`,
   ...(also.last ? {} : { message: application(also.body ?? `m${number}`, also.shape ?? 'one-way') }),
 })
 export const made = (expiresMs?: number): DestinationEvent => ({ kind: 'created', sequence: 'urn:sequence', expiresMs })
-export const asked: DestinationEvent = { kind: 'ack-requested', exchange: 'x', messageId: 'urn:asked' }
+export const asked: DestinationEvent = { kind: 'ack-requested', to: X, messageId: 'urn:asked' }
 export const consumed = (number: number): DestinationEvent => ({ kind: 'consumed', number })
-export const closing = (lastNumber?: number): DestinationEvent => ({ kind: 'close', exchange: 'x', messageId: 'urn:close', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
-export const terminating = (lastNumber?: number): DestinationEvent => ({ kind: 'terminate', exchange: 'x', messageId: 'urn:terminate', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
+export const closing = (lastNumber?: number): DestinationEvent => ({ kind: 'close', to: X, messageId: 'urn:close', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
+export const terminating = (lastNumber?: number): DestinationEvent => ({ kind: 'terminate', to: X, messageId: 'urn:terminate', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
 export const PASSED: DestinationEvent = { kind: 'time' }
 export const HUGE = 2n ** 53n
 
