@@ -334,8 +334,11 @@ export class Lane {
     if (isAbout && event.kind === 'received') poller.brought(event.received.pending ?? false)
     poller.await(this.source.awaits, now)
     if (isAbout && event.kind === 'hint' && event.hint.kind === 'exchange-over') poller.over(now)
-    if (!poller.isDue(now)) return
-    turn.transmit.push({ lane: this.id, tokenId: this.facts.tokenId, to: { kind: 'endpoint', url: this.#url ?? '' }, body: { kind: 'make-connection', address }, messageId: this.#settings.mint(), acknowledgements: [], ackRequested: [] })
+    if (poller.isDue(now)) this.#post({ kind: 'make-connection', address }, turn)
+  }
+  /** What is sent once, and answers nothing. */
+  #post(body: OutboundBody, turn: LaneTurn): void {
+    turn.transmit.push({ lane: this.id, tokenId: this.facts.tokenId, to: { kind: 'endpoint', url: this.#url ?? '' }, body, messageId: this.#settings.mint(), acknowledgements: [], ackRequested: [] })
   }
   #time(now: number, turn: LaneTurn): void {
     this.#add(turn, this.source.handle({ kind: 'time' }, now))
@@ -345,7 +348,10 @@ export class Lane {
   /** A pair lives and ends together: the sequence of the requests decides. */
   #endTogether(now: number, turn: LaneTurn): void {
     if (this.facts.role === 'responder') {
-      if (this.destination.state === 'ended' && this.source.state !== 'ended') this.#add(turn, this.source.handle({ kind: 'terminated', by: 'peer' }, now))
+      if (this.destination.state !== 'ended' || this.source.state === 'ended') return
+      // Peer Sandesha2: in RM 1.0 a TerminateSequence is answered with one's own, though the last message is not acknowledged yet.
+      if (this.source.state === 'draining' && this.rm.hasLastMessage) this.#post({ kind: 'terminate-sequence', sequence: this.source.sequence ?? '' }, turn)
+      this.#add(turn, this.source.handle({ kind: 'terminated', by: 'peer' }, now))
       return
     }
     if (this.source.state === 'ended' && this.destination.state !== 'none' && this.destination.state !== 'ended') this.#add(turn, this.destination.handle({ kind: 'terminate' }, now))
