@@ -54,7 +54,7 @@ export const SOURCE_TABLE: SourceTable = {
   },
   draining: {
     created: ['draining'], refused: ['draining'], acknowledged: ['draining', 'closing', 'closed', 'terminating'], replied: ['draining', 'closing', 'terminating'], close: ['draining'], closed: ['draining'],
-    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], time: ['draining', 'ended'],
+    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], time: ['draining', 'closing', 'terminating', 'ended'],
   },
   closing: {
     created: ['closing'], refused: ['closing'], acknowledged: ['closing', 'terminating'], replied: ['closing'], close: ['closing'], closed: ['terminating'],
@@ -62,7 +62,7 @@ export const SOURCE_TABLE: SourceTable = {
   },
   closed: {
     created: ['closed'], refused: ['closed'], acknowledged: ['closed', 'terminating'], replied: ['closed', 'terminating'], close: ['closed'], closed: ['closed'],
-    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], time: ['closed', 'ended'],
+    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], time: ['closed', 'terminating', 'ended'],
   },
   terminating: {
     created: ['terminating'], refused: ['terminating'], acknowledged: ['terminating'], replied: ['terminating'], close: ['terminating'], closed: ['terminating'],
@@ -605,7 +605,8 @@ export class Source {
   #closedByPeer(now: number, turn: Turn): void {
     this.#state = 'closed'
     this.#lose([...this.#entries.values()].filter((entry) => !this.#acknowledged.has(entry.row.number)), 'the peer closed the sequence', turn)
-    this.#waitingSince = now
+    // Where replies come by themselves, each is waited for in its own time.
+    this.#waitingSince = this.#repliesCome ? undefined : now
   }
   #fail(outcome: Outcome, reason: string, now: number, turn: Turn): void {
     this.#lose([...this.#entries.values()], reason, turn)
