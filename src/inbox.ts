@@ -55,6 +55,7 @@ export class Inbox implements AsyncDisposable {
   /** The address, listened at from the first time that somebody asks for it. @throws {UsageError} ERR_USAGE_LISTEN: the client was not told where to listen */
   async address(): Promise<string> {
     const { listen: options, limits } = this.#own
+    if (options?.address !== undefined && !/^https?:\/\//.test(String(options.address))) throw new UsageError('ERR_USAGE_LISTEN', 'listen.address is the http or https URL under which the service reaches this client')
     if (options === undefined) throw new UsageError('ERR_USAGE_LISTEN', "a profile with endpoint: 'address' needs a client that listens: give createClient listen: { port, host?, path?, address? }")
     this.#listening ??= listen((request) => this.#handle(request), options, limits)
     const { url } = await this.#listening.catch((error: unknown) => {
@@ -70,10 +71,11 @@ export class Inbox implements AsyncDisposable {
     const exchange = this.#own.nextExchange()
     const media = soapMediaType(headerValue(request.headers, 'content-type'))
     if (media === undefined || !isIdentity(request.headers)) return plain(415)
+    const action = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
     try {
       const body = await readBody(request.body, limits.messageBytes)
       tap?.message({ exchange, direction: 'request', at: clock.now(), http: { method: request.method, path: request.url, headers: { 'content-type': headerValue(request.headers, 'content-type') ?? '' } }, body })
-      const response = await this.#answer(body, media.soap)
+      const response = await this.#answer(body, media.soap, action)
       tap?.message({ exchange, direction: 'response', at: clock.now(), http: { status: response.status, headers: response.headers }, body: response.body })
       return response
     } catch (error) {
@@ -82,7 +84,7 @@ export class Inbox implements AsyncDisposable {
     }
   }
 
-  async #answer(body: Uint8Array, soap: '1.1' | '1.2'): Promise<HttpResponse> {
+  async #answer(body: Uint8Array, soap: '1.1' | '1.2', action: string | undefined): Promise<HttpResponse> {
     const { gate, limits } = this.#own
     let versions = { addressing: WSA10, rm: RM11, sc: SC13, soap: soap === '1.1' ? SOAP11 : SOAP12 }
     let messageId: string | undefined
@@ -91,6 +93,10 @@ export class Inbox implements AsyncDisposable {
       const claims = claimsOf(envelope)
       versions = { ...versions, ...claims.versions }
       messageId = claims.messageId
+      // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
+      if (action !== undefined && action !== '' && action !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
+      // A message under one version of SOAP is answered in that version.
+      if (envelope.soap.name !== soap) throw new PeerViolation('ERR_HTTP_MEDIA', 'the media type names another SOAP version', FAULTS.versionMismatch)
       const { token, profile, url, own } = await this.#lineOf(envelope.wanted.contexts)
       try {
         const opened = await gate.open(envelope, own, sessionPolicy({ profile, limits }))

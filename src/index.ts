@@ -6,6 +6,8 @@
 export { connect, createClient, type Client, type ClientOptions, type ConnectOptions } from './client.ts'
 export type { Conversation, SendOptions } from './conversation.ts'
 export { createService, type Handler, type Service, type ServiceOptions } from './service.ts'
+export type { ClientListenOptions } from './inbox.ts'
+export type { AllowedAddresses } from './outward.ts'
 export { x509, type ClientBootstrap, type Identity, type ServiceBootstrap } from './bootstraps.ts'
 export type { Certificate, Trust } from './crypto/certificate.ts'
 export { ApplicationFault, type Commit, type Message, type Outcome, type Reply, type SynchronousTx, type XmlBody } from './message.ts'

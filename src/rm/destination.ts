@@ -142,6 +142,8 @@ export class Destination {
     // WS-RM 1.1 §3.9: all accepted numbers and only these; Final as soon as the sequence is closed.
     return { sequence: this.#sequence, ranges: this.#accepted.spans, final: this.#own.rm.hasNoneAndFinal && (this.#state === 'closed' || this.#state === 'ended') }
   }
+  /** The peer is there, though it said nothing of the sequence: it asks for what waits for it. */
+  noticed(now: number): void { this.#heardAt = now }
   /** The acknowledgement left on something. */
   carried(): void {
     this.#owedSince = undefined

@@ -124,12 +124,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     await Promise.allSettled(jobs)
   }
 
-  /** The lanes with something in the mailbox, in the order in which they were made. */
+  /** The lanes of the mailbox: those with something in it, in the order in which they were made. */
   async #mailbox(received: Received, address: string): Promise<readonly Shell<Tx>[]> {
     const shells: Shell<Tx>[] = []
+    const now = this.#own.clock.now()
     for (const shell of this.#scope.mailbox(received, address)) {
       const lane = shell.lane ?? await this.#present(shell).catch(() => undefined)
-      if (lane !== undefined && lane.waiting(this.#own.clock.now()) > 0) shells.push(shell)
+      lane?.destination.noticed(now)
+      if (lane !== undefined && lane.waiting(now) > 0) shells.push(shell)
     }
     return shells
   }
