@@ -10,20 +10,22 @@ import { type Clock, systemClock } from './clock.ts'
 import { type Conversation, ConversationFace } from './conversation.ts'
 import type { Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
-import { type RandomSource, systemRandom } from './crypto/random.ts'
+import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, StoreFailed, TransportFailed, UsageError, WsrmError } from './errors.ts'
 import { Establisher, isOverTls, type Line, mustConfirm, ownKeysOf, principalOf } from './establish.ts'
 import { Gate } from './gate.ts'
+import { type ClientListenOptions, Inbox } from './inbox.ts'
 import { type ConversationEvents, Listeners, tell, warn } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 import { type EngineEvent, type OpenOptions, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING } from './rm/timing.ts'
-import type { LaneId, Outbound } from './rm/turn.ts'
+import { addressOf, type Endpoint, type LaneId, type Outbound } from './rm/turn.ts'
 import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
 import type { TokenId } from './sct/token.ts'
 import { type Sealed, sealedStore, takeUp, type TakenUp } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
+import { MC_ANONYMOUS_PREFIX } from './spec/versions.ts'
 import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, soapHeaders } from './transport/http.ts'
@@ -45,6 +47,10 @@ export interface ClientOptions {
   readonly limits?: Partial<Limits>
   /** First resend after so long, doubled each time. Default: 2 s. */
   readonly retransmitAfterMs?: number
+  /** With `endpoint: 'make-connection'`: the mailbox is asked so long after something is awaited, then at twice the pause each time. Default: 250 ms. */
+  readonly pollAfterMs?: number
+  /** With `endpoint: 'address'`: where this client listens for what is sent to it; a named conversation needs the same place after a restart. */
+  readonly listen?: ClientListenOptions
   /** Sees every message and, where it asks, every secret. For recordings only. */
   readonly dangerTap?: DangerTap
 }
@@ -96,6 +102,7 @@ class ClientFace implements Client {
   readonly #random: RandomSource
   readonly #engine: SequenceEngine
   readonly #gate: Gate
+  readonly #inbox: Inbox
   readonly #http: HttpClient
   readonly #tap: DangerTap | undefined
   readonly #lasting: boolean
@@ -109,7 +116,7 @@ class ClientFace implements Client {
   #exchanges = 0
 
   constructor(options: ClientOptions) {
-    checkCounts(options, ['retransmitAfterMs'])
+    checkCounts(options, ['retransmitAfterMs', 'pollAfterMs'])
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
@@ -133,11 +140,15 @@ class ClientFace implements Client {
       gate: this.#gate, clock: this.#clock, random: this.#random, limits: this.#limits,
       post: (line, written, signal) => this.#post(line, written, signal), writing: (token) => this.tokens.writing(token),
     })
+    this.#inbox = new Inbox({
+      listen: options.listen, limits: this.#limits, clock: this.#clock, random: this.#random, tokens: this.tokens, gate: this.#gate, tap: this.#tap, nextExchange: () => ++this.#exchanges,
+      engine: () => this.#engine, line: (token) => this.#lines.get(token.peer), refused: (code, detail) => this.#refused(code, detail),
+    })
     this.#engine = new SequenceEngine({
-      ...shared, security: this.tokens, restoreDetached: true,
-      timing: { ...DEFAULT_TIMING, ...(options.retransmitAfterMs !== undefined && { retransmitMs: options.retransmitAfterMs }) },
+      ...shared, security: this.tokens, restoreDetached: true, takesSequences: false,
+      timing: { ...DEFAULT_TIMING, ...(options.retransmitAfterMs !== undefined && { retransmitMs: options.retransmitAfterMs }), ...(options.pollAfterMs !== undefined && { pollMs: options.pollAfterMs }) },
       transmit: (outbound, signal) => this.#transmit(outbound, signal),
-      respond: () => undefined,
+      respond: (exchange, answer) => this.#inbox.respond(exchange, answer),
       deliver: () => Promise.resolve(undefined),
       observe: (event) => this.#observe(event),
     })
@@ -201,7 +212,7 @@ class ClientFace implements Client {
         const token = await this.tokens.get(tokenId)
         if (token === undefined) continue
         await this.#establisher.mustTrust(token, line, options.signal)
-        return await this.#engine.open(tokenId, openOptions(line, options))
+        return await this.#engine.open(tokenId, openOptions(line, options, await this.#endpoint(line)))
       } finally {
         use[Symbol.dispose]()
       }
@@ -215,11 +226,21 @@ class ClientFace implements Client {
     if (tokenId === undefined || token === undefined) throw new UsageError('ERR_CONVERSATION_OVER', 'the conversation is over')
     if (token.peer !== peerName(line.peer)) throw new UsageError('ERR_NAME_TAKEN', 'the conversation of that name has another service, another certificate or another profile')
     await this.#establisher.mustTrust(token, line, signal)
+    const endpoint = this.#engine.status(lane)?.endpoint
+    if (endpoint?.kind === 'address' && addressOf(await this.#endpoint(line)) !== endpoint.address) {
+      throw new UsageError('ERR_USAGE_LISTEN', `the service sends the replies of this conversation to ${endpoint.address}: listen there, or give that as listen.address`)
+    }
     return tokenId
+  }
+  /** Where a new conversation takes what is sent to it: a mailbox of its own, or the one address of this client. */
+  async #endpoint({ profile: { endpoint } }: Line): Promise<Endpoint> {
+    if (endpoint === 'make-connection') return { kind: endpoint, address: `${MC_ANONYMOUS_PREFIX}${urnUuid(this.#random)}` }
+    return endpoint === 'address' ? { kind: endpoint, address: await this.#inbox.address() } : { kind: endpoint }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#engine[Symbol.asyncDispose]()
+    await this.#inbox[Symbol.asyncDispose]()
     await this.tokens[Symbol.asyncDispose]()
     await this.#http[Symbol.asyncDispose]()
   }
@@ -302,6 +323,11 @@ class ClientFace implements Client {
     }
   }
 
+  /** What came to the address and belongs to no conversation: those hear of it that have it for theirs. */
+  #refused(code: string, detail: string): void {
+    for (const [lane, events] of this.#open) if (this.#engine.status(lane)?.endpoint?.kind === 'address') events.emit('security', { code, detail })
+  }
+
   #observe(event: EngineEvent): void {
     const events = event.lane === undefined ? undefined : this.#open.get(event.lane)
     if (events === undefined) return event.kind === 'error' ? warn(event.error) : undefined
@@ -331,8 +357,8 @@ const HAND_OVERS = 3
 /** A lane that has no name yet. */
 const OPENING = 'opening' as LaneId
 
-const openOptions = ({ url, profile }: PeerLine, options: ConnectOptions): OpenOptions => ({
-  url, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
+const openOptions = ({ url, profile }: PeerLine, options: ConnectOptions, endpoint: Endpoint): OpenOptions => ({
+  url, endpoint, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
   ...(options.name !== undefined && { name: options.name }),
   ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
 })

@@ -9,6 +9,8 @@ export { createService, type Handler, type Service, type ServiceOptions } from '
 export {
   certificateOverTls, type ClientBootstrap, type Identity, type ServiceBootstrap, type UnderCertificate, usernameForCertificate, usernameOverTls, type UserOptions, x509,
 } from './bootstraps.ts'
+export type { ClientListenOptions } from './inbox.ts'
+export type { AllowedAddresses } from './outward.ts'
 export type { PasswordOf } from './wss/authenticate.ts'
 export type { Certificate, Trust } from './crypto/certificate.ts'
 export { ApplicationFault, type Commit, type Message, type Outcome, type Reply, type SynchronousTx, type XmlBody } from './message.ts'

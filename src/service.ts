@@ -15,6 +15,7 @@ import { authenticatedBy, isLeftToTls, protectAnswer, serviceKeys, underTls, typ
 import { ApplicationFault, type Message, messageOf, type Outcome } from './message.ts'
 import { Listeners, type ServiceEvents, tell } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
+import { type AllowedAddresses, Outward } from './outward.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 import { type DeliveryOutcome, type EngineEvent, type LaneStatus, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
@@ -27,7 +28,7 @@ import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
 import { writeApplicationFault, writeFault } from './soap/envelope.ts'
 import { readTokenRequest, readTrustAction, trustAction, writeTokenResponse } from './soap/trust.ts'
-import { RM11, SC05, SC13, SOAP11, SOAP12, WSA04, WSA10 } from './spec/versions.ts'
+import { MC_ANONYMOUS_PREFIX, RM11, SC05, SC13, SOAP11, SOAP12, WSA04, WSA10 } from './spec/versions.ts'
 import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
@@ -47,12 +48,20 @@ export interface ServiceOptions<Tx = never> {
   readonly accept: readonly ServiceBootstrap[]
   /** Called once for each message, in the order of its sequence; the next one waits until it is consumed (D18). */
   readonly handle: Handler<Tx>
-  /** By action; else ReplyTo decides: anonymous = request, none or absent = one-way. */
+  /** By action; else ReplyTo decides: anonymous, a mailbox, an address = request; none or absent = one-way. */
   readonly operations?: Readonly<Record<string, { readonly shape: 'one-way' | 'request' }>>
   /** Alternatives: the RST decides. Replies keep the request's SOAP, WS-Addressing, RM and SC versions. */
   readonly profile?: Profile | readonly Profile[]
   /** The service's own address; when it is given, what is addressed elsewhere is refused. Default: what `listen` answers, and no such check. */
   readonly address?: string | URL
+  /**
+   * Where clients may have their replies and acknowledgements sent to: origins (`https://clients.example.com`), or a function that is asked for
+   * each address with its principal. Default: nowhere; such a client is refused, and takes them on back-channels or by MakeConnection.
+   * Addresses in private networks are reached only by an origin that is written as that very address, or with `dangerPrivateAddresses`.
+   */
+  readonly addresses?: AllowedAddresses
+  /** Also connect to names that resolve to private, link-local or loopback addresses. */
+  readonly dangerPrivateAddresses?: boolean
   /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
   readonly store?: Store<Tx>
   readonly keyring?: Keyring
@@ -106,6 +115,7 @@ class ServiceFace<Tx> implements Service {
   readonly #tokens: SctManager
   readonly #engine: SequenceEngine<Tx>
   readonly #gate: Gate
+  readonly #outward: Outward
   readonly #events = new Listeners<ServiceEvents>()
   readonly #waiting = new Map<ExchangeId, Waiting>()
   readonly #listening = new Set<Listening>()
@@ -135,6 +145,13 @@ class ServiceFace<Tx> implements Service {
     const policy = lifetimeMs === undefined ? {} : { policy: { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const } }
     this.#tokens = new SctManager({ ...shared, ...policy } as unknown as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
+    this.#outward = new Outward({
+      addresses: options.addresses, dangerPrivate: options.dangerPrivateAddresses, profiles: this.#profiles, own: this.#own, limits: this.#limits, clock: this.#clock, tokens: this.#tokens, gate: this.#gate,
+      engine: () => this.#engine as unknown as SequenceEngine<never>,
+      writing: (profile, token) => this.#writing(profile, token, this.#tokens.writing(token).instance),
+      refused: (code, detail) => this.#events.emit('security', { code, detail }),
+      tap: options.dangerTap, nextExchange: () => ++this.#tapped,
+    })
     this.#engine = new SequenceEngine<Tx>({
       ...shared, security: this.#tokens,
       timing: { ...DEFAULT_TIMING, ...options.timing, ...(options.holdReplyMs !== undefined && { holdReplyMs: options.holdReplyMs }), ...(options.maxDeliveries !== undefined && { maxDeliveries: options.maxDeliveries }) },
@@ -142,7 +159,8 @@ class ServiceFace<Tx> implements Service {
       ...(this.#address !== undefined && { address: this.#address }),
       shapeOf: (received) => shapes.get(received.action),
       undeliverable: (delivery) => this.#fault(delivery, { code: 'Receiver', reason: FAULTS.receiver.reason }),
-      transmit: () => Promise.reject(new UsageError('ERR_SERVICE_TRANSMIT', 'a service only answers')),
+      reaches: (address, principal) => this.#outward.reaches(address, principal),
+      transmit: (outbound, signal) => this.#outward.transmit(outbound, signal),
       respond: (exchange, answer) => void this.#respond(exchange, answer),
       deliver: (delivery, signal) => this.#deliver(delivery, signal),
       observe: (event) => this.#observe(event),
@@ -171,6 +189,7 @@ class ServiceFace<Tx> implements Service {
     // Requests under way have as long as the caller waits; then the engine answers them as accepted, and what is stored goes on later.
     await patiently(drained, wait, this.#clock).catch(() => undefined)
     await this.#engine[Symbol.asyncDispose]()
+    await this.#outward[Symbol.asyncDispose]()
     await drained
     await this.#tokens[Symbol.asyncDispose]()
   }
@@ -297,8 +316,9 @@ class ServiceFace<Tx> implements Service {
     if (token.suite !== profile.suite) throw new SecurityFailure('ERR_WSS_SUITE', 'the context was issued for another algorithm suite', FAULTS.unsupportedAlgorithm)
     try {
       const { received } = await this.#gate.receive(opened)
-      // Both sides of a context have one key, so what we sent ourselves is rightly signed too. Answers go to the anonymous address, requests never.
-      if (received.to !== undefined && ANONYMOUS.has(received.to)) throw new PeerViolation('ERR_WSA_MIRRORED', 'the message is addressed to whoever asks: it is an answer, not a request', FAULTS.invalidAddressingHeader)
+      // Both sides of a context have one key, so what we sent ourselves is rightly signed too. Answers go to the anonymous address, requests never;
+      // the engine knows the addresses that sequences are bound to.
+      if (received.to !== undefined && (ANONYMOUS.has(received.to) || received.to.startsWith(MC_ANONYMOUS_PREFIX))) throw new PeerViolation('ERR_WSA_MIRRORED', 'the message is addressed to whoever asks: it is an answer, not a request', FAULTS.invalidAddressingHeader)
       this.#mustBeHere(received.to)
       const exchange = `x${++this.#exchanges}`
       const { promise, resolve } = Promise.withResolvers<HttpResponse>()
@@ -362,7 +382,7 @@ class ServiceFace<Tx> implements Service {
   }
 
   /** Answers are written with the instance that the question was written with: the one that the peer certainly has (D23). */
-  #writing(profile: Profile, token: SecurityContextToken, instance: string | undefined, confirms: readonly Uint8Array[]): EncodeOptions {
+  #writing(profile: Profile, token: SecurityContextToken, instance: string | undefined, confirms?: readonly Uint8Array[]): EncodeOptions {
     const found = token.instances.find((each) => each.instance === instance) ?? this.#tokens.writing(token)
     return { profile, role: 'recipient', instance: found, confirms, now: this.#clock.now(), random: this.#random, limits: this.#limits }
   }

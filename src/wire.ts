@@ -49,9 +49,10 @@ export interface EncodeOptions {
 
 /** Bodies of the protocol's own messages: encrypted where the profile says so (D23). */
 const isApplication = (body: OutboundBody): boolean => body.kind === 'application'
-/** WS-Addressing 1.0 §3.4: what wants an answer says where to; ours come on the back-channel. RM 1.0 §3.4: TerminateSequence wants none. */
+/** WS-Addressing 1.0 §3.4: what wants an answer says where to. RM 1.0 §3.4: TerminateSequence wants none. */
 function wantsReply(body: OutboundBody, rm: RmVersion): boolean {
   if (body.kind === 'application') return body.shape === 'request'
+  // WS-MakeConnection §3.2: what a poll brings is no answer to it.
   return body.kind === 'create-sequence' || body.kind === 'close-sequence' || (body.kind === 'terminate-sequence' && rm.hasTerminateResponse)
 }
 
@@ -65,10 +66,10 @@ export function encode(outbound: Outbound, token: SecurityContextToken, options:
   const parts = writeReliable(outbound, { ...versions, scope: { identifier: token.id, str: profile.str }, applicationHeaders })
   const addressing = writeAddressing({
     action: parts.action,
-    ...(outbound.to.kind === 'endpoint' && { to: outbound.to.url }),
+    to: outbound.to.kind === 'endpoint' ? outbound.to.url : outbound.to.address,
     ...(outbound.messageId !== undefined && { messageId: outbound.messageId }),
     ...(outbound.relatesTo !== undefined && { relatesTo: outbound.relatesTo }),
-    ...(wantsReply(body, versions.rm) && { replyTo: 'anonymous' as const }),
+    ...(wantsReply(body, versions.rm) && { replyTo: outbound.replyTo ?? 'anonymous' }),
   }, versions.addressing, versions.soap)
   const message = {
     soap: versions.soap, headers: [...addressing, ...parts.headers], body: fault === undefined ? parts.body : [fault],
@@ -188,6 +189,7 @@ export function decode(opened: Opened, tokenId: TokenId, principal: Principal): 
     ...(reliable.sequence !== undefined && { sequence: { id: reliable.sequence.id, number: reliable.sequence.number, last: reliable.sequence.last } }),
     acknowledgements: reliable.acknowledgements.map(({ element: _, ...words }) => words),
     ackRequested: reliable.ackRequested.map((each) => each.id),
+    ...(reliable.pending !== undefined && { pending: reliable.pending }),
     body: bodyWords(opened, tokenId, addressing, reliable),
   } as unknown as Received
 }
@@ -201,7 +203,6 @@ function bodyWords(opened: Opened, identifier: string, addressing: Addressing, r
       const { str, ...words } = body
       return { ...words, usesSequenceStr: reliable.usesSequenceStr, scope: str === undefined ? 'absent' : namesSigner(opened.envelope, str, identifier) ? 'bound' : 'other' }
     }
-    case 'make-connection': throw new PeerViolation('ERR_MC', 'MakeConnection is not offered here', FAULTS.actionNotSupported)
     case 'application': return { kind: 'application', content: contentOf(opened, addressing, body.element) }
     case 'fault': return { kind: 'fault', fault: body.fault }
     case 'empty':

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LookupFunction } from 'node:net'
 import { Pool } from 'undici'
 import { systemClock, type Clock } from '../clock.ts'
 import { TransportFailed, UsageError, WsrmError } from '../errors.ts'
@@ -34,6 +35,8 @@ export interface HttpClientOptions {
   readonly clock?: Clock
   /** Connections to one origin: above the window of one conversation they only wait for each other. */
   readonly connections?: number
+  /** How names are resolved; default: as the system does. */
+  readonly lookup?: LookupFunction
 }
 export interface PostOptions {
   readonly body: Uint8Array
@@ -126,8 +129,7 @@ class PooledClient implements HttpClient {
     const known = this.#pools.get(name)
     // Last in the Map: used last.
     if (known !== undefined) this.#pools.delete(name)
-    const connect = tls === undefined ? {} : { connect: tlsConnector(tls, this.#options.clock ?? systemClock) }
-    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1, ...connect })
+    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1, ...this.#connect(tls) })
     this.#pools.set(name, pool)
     const [oldest] = this.#pools
     if (this.#pools.size > MOST_ORIGINS && oldest !== undefined) {
@@ -136,6 +138,12 @@ class PooledClient implements HttpClient {
       oldest[1].close().catch(() => {})
     }
     return pool
+  }
+
+  #connect(tls: ClientTls | undefined): { readonly connect?: ReturnType<typeof tlsConnector> | { readonly lookup: HttpClientOptions['lookup'] } } {
+    const { lookup, clock = systemClock } = this.#options
+    if (tls !== undefined) return { connect: tlsConnector(tls, clock, lookup) }
+    return lookup === undefined ? {} : { connect: { lookup } }
   }
 
   /** Ends what is under way and closes the connections that were made here; a dispatcher that was given is its owner's to close. */

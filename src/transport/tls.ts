@@ -4,6 +4,7 @@
  * @module
  */
 import type { KeyObject } from 'node:crypto'
+import type { LookupFunction } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { buildConnector } from 'undici'
 import type { Clock } from '../clock.ts'
@@ -32,12 +33,12 @@ function judgeNumber(verify: object): number {
 }
 
 /** What undici's Pool takes as `connect`. */
-export function tlsConnector({ trust, credentials }: ClientTls, clock: Clock): buildConnector.connector {
+export function tlsConnector({ trust, credentials }: ClientTls, clock: Clock, lookup?: LookupFunction): buildConnector.connector {
   const authorities = trust !== undefined && 'authorities' in trust ? trust.authorities : undefined
   // A pinned certificate, or one that the caller judges, needs no name and no authority beside.
   const isJudgedHere = trust !== undefined && authorities === undefined
   const connect = buildConnector({
-    rejectUnauthorized: !isJudgedHere, minVersion: 'TLSv1.2', allowH2: false,
+    rejectUnauthorized: !isJudgedHere, minVersion: 'TLSv1.2', allowH2: false, ...(lookup !== undefined && { lookup }),
     ...(authorities !== undefined && { ca: authorities.map((each) => (typeof each === 'string' ? each : pem('CERTIFICATE', each))) }),
     ...(credentials !== undefined && { cert: pem('CERTIFICATE', credentials.certificate.raw), key: credentials.key.export({ type: 'pkcs8', format: 'pem' }) }),
   } as buildConnector.BuildOptions)
