@@ -51,9 +51,8 @@ const LEAST = 3
 const SEED = 20
 
 /** Every cell of a full run. */
-export function allCells(): readonly Cell[] {
-  return STACKS.flatMap((peer) => ROLES.flatMap((role) => cover(peer, role).map((choices): Cell => ({ peer, role, ...choices }))))
-}
+export const allCells = (): readonly Cell[] => STACKS.flatMap((peer) => ROLES.flatMap((role) => cellsOf(peer, role)))
+export const cellsOf = (peer: Stack, role: Role): readonly Cell[] => cover(peer, role).map((choices) => ({ peer, role, ...choices }))
 
 /** What tells cells of one peer and role apart, for people. */
 export function nameOf(cell: Cell): string {
@@ -94,19 +93,15 @@ const holds = (limit: Limit, chosen: Part): boolean => Object.entries(limit.when
 })
 
 /** A pairwise cover: whatever two choices can stand together do so in some cell (greedy, as AETG). */
-export function cover(peer: Stack, role: Role): readonly Choices[] {
+function cover(peer: Stack, role: Role): readonly Choices[] {
   const limits = limitsOf(peer, role)
   const isAllowed = (chosen: Part): boolean => !limits.some((limit) => holds(limit, chosen))
-  /** The rest of a cell, the first values first; undefined where there is none. */
-  const complete = (chosen: Part, fields: readonly Field[] = FIELDS): Part | undefined => {
-    if (!isAllowed(chosen)) return undefined
-    const field = fields.find((each) => chosen[each] === undefined)
-    if (field === undefined) return chosen
-    for (const value of SPACE[field]) {
-      const whole = complete({ ...chosen, [field]: value }, fields)
-      if (whole !== undefined) return whole
-    }
-    return undefined
+  const limited = FIELDS.filter((field) => limits.some((limit) => limit.when[field] !== undefined))
+  /** Whether some cell has all of it: what no limit speaks of may be anything. */
+  const isPossible = (chosen: Part): boolean => {
+    if (!isAllowed(chosen)) return false
+    const field = limited.find((each) => chosen[each] === undefined)
+    return field === undefined || SPACE[field].some((value) => isPossible({ ...chosen, [field]: value }))
   }
   // Both roles of a peer have the same limits, often; they need not have the same cells.
   const chance = chanceOf(SEED + STACKS.indexOf(peer) * ROLES.length + ROLES.indexOf(role))
@@ -117,7 +112,7 @@ export function cover(peer: Stack, role: Role): readonly Choices[] {
     for (const other of FIELDS.slice(at + 1)) {
       for (const first of SPACE[one]) for (const second of SPACE[other]) {
         const pair = { [one]: first, [other]: second }
-        if (complete(pair) !== undefined) wanted.set(pairName(one, first, other, second), pair)
+        if (isPossible(pair)) wanted.set(pairName(one, first, other, second), pair)
       }
     }
   }
@@ -131,7 +126,7 @@ export function cover(peer: Stack, role: Role): readonly Choices[] {
     let chosen = seed
     for (const field of shuffled(FIELDS)) {
       if (chosen[field] !== undefined) continue
-      const possible = (SPACE[field] as readonly Value[]).filter((value) => complete({ ...chosen, [field]: value }) !== undefined)
+      const possible = (SPACE[field] as readonly Value[]).filter((value) => isPossible({ ...chosen, [field]: value }))
       const [best] = shuffled(possible).map((value) => ({ value, gain: gain(chosen, field, value), count: count(field, value) }))
         .sort((one, other) => other.gain - one.gain || one.count - other.count)
       chosen = { ...chosen, [field]: best?.value }
@@ -152,8 +147,7 @@ export function cover(peer: Stack, role: Role): readonly Choices[] {
     if (best !== undefined) take(best.cell)
   }
   for (const field of FIELDS) for (const value of SPACE[field]) {
-    const isPossible = complete({ [field]: value }) !== undefined
-    while (isPossible && count(field, value) < LEAST) take(grow({ [field]: value }))
+    while (isPossible({ [field]: value }) && count(field, value) < LEAST) take(grow({ [field]: value }))
   }
   return cells
 }

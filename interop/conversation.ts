@@ -12,7 +12,7 @@ import { type Cell, nameOf } from './cells.ts'
 import { inspect, Journal } from './journal.ts'
 import { isSpared } from './limits.ts'
 import { type Fates, lossy, type Network, startNetwork } from './network.ts'
-import { AUTHORITY, bodyOf, clientBootstrapOf, ECHO, isTls, NOTE, PATH, profileOf, scenarioOf, SERVICE, serviceBootstrapOf, textOf, TRUST } from './ours.ts'
+import { AUTHORITY, bodyOf, clientBootstrapOf, ECHO, isTls, NOTE, PATH, profileOf, REPLIES, scenarioOf, SERVICE, serviceBootstrapOf, textOf, TRUST } from './ours.ts'
 import type { Peer, Scenario } from './peer.ts'
 
 const MESSAGES = 20
@@ -46,7 +46,10 @@ export class Run implements AsyncDisposable {
   after(stop: () => PromiseLike<void>): void { this.#after.push(stop) }
 
   /** Our client of this cell. */
-  get clientOptions(): ClientOptions { return { retransmitAfterMs: RETRANSMIT_MS, dangerTap: this.journal } }
+  get clientOptions(): ClientOptions {
+    const listen = this.cell.endpoint === 'address' ? { listen: { port: 0, path: REPLIES } } : {}
+    return { retransmitAfterMs: RETRANSMIT_MS, dangerTap: this.journal, ...listen }
+  }
   /** How it connects with their service, which the network leads to. */
   get connectOptions(): ConnectOptions { return { bootstrap: clientBootstrapOf(this.cell), trust: TRUST, profile: profileOf(this.cell), timeoutMs: PATIENCE_MS } }
   async connect(): Promise<Conversation> {
@@ -73,6 +76,7 @@ export class Run implements AsyncDisposable {
     const service = await createService({
       accept: [serviceBootstrapOf(this.cell)], profile: profileOf(this.cell), address: this.network.url, dangerTap: this.journal,
       operations: { [ECHO]: { shape: 'request' }, [NOTE]: { shape: 'one-way' } }, bindUnscopedToSigner: this.cell.peer === 'cxf',
+      ...(this.cell.endpoint === 'address' && { addresses: () => true, dangerPrivateAddresses: true }),
       handle: async ({ body, action }) => {
         received.push(textOf(body))
         return action === ECHO ? { reply: { body: bodyOf('echoResponse', textOf(body)) } } : undefined

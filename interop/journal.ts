@@ -12,7 +12,7 @@ import type { Policy } from '../src/wss/keys.ts'
 import { open, read } from '../src/wss/open.ts'
 import type { Cell, Role } from './cells.ts'
 import { actionOf } from './network.ts'
-import { AUTHORITY, CLIENT, INTRUDER, NAMESPACE, PASSWORDS, SERVICE } from './ours.ts'
+import { AUTHORITY, CLIENT, INTRUDER, NAMESPACE, PASSWORDS, PATH, REPLIES, SERVICE } from './ours.ts'
 import { verifyAll } from './xmlsec.ts'
 
 /** The tap of one conversation's side of ours. */
@@ -20,6 +20,7 @@ export class Journal implements DangerTap {
   readonly role: Role
   /** Everything with a body, both ways. */
   readonly #events: WireEvent[] = []
+  readonly #asked = new Map<number, 'we' | 'they'>()
   readonly #contexts: { readonly identifier: string; readonly instance?: string; readonly secret: string }[] = []
 
   constructor(role: Role) { this.role = role }
@@ -32,7 +33,11 @@ export class Journal implements DangerTap {
   }
   get written(): readonly WireEvent[] { return this.#events.filter((event) => this.#isOurs(event)) }
   get received(): readonly WireEvent[] { return this.#events.filter((event) => !this.#isOurs(event)) }
-  #isOurs(event: WireEvent): boolean { return event.direction === (this.role === 'client' ? 'request' : 'response') }
+  /** A service asks too, where a client listens: whose place it is tells who asked. */
+  #isOurs({ exchange, direction, http }: WireEvent): boolean {
+    if (direction === 'request') this.#asked.set(exchange, (http.path === (this.role === 'client' ? REPLIES : PATH)) ? 'they' : 'we')
+    return (this.#asked.get(exchange) === 'we') === (direction === 'request')
+  }
   /** The keys of both sides, as a recording has them. */
   get keys(): KeyFile {
     return {

@@ -25,7 +25,8 @@ const METRO: readonly Limit[] = [
 const CXF: readonly Limit[] = [
   { peer: 'cxf', when: { encryptLifecycle: false, protection: 'message' }, reason: 'its EncryptedParts hold for every Body, those of RM too' },
   { peer: 'cxf', when: { encryptLifecycle: false, protection: 'transport' }, reason: 'in the transport profile TLS encrypts' },
-  { peer: 'cxf', role: 'client', when: { endpoint: 'address' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
+  { peer: 'cxf', role: 'client', when: { endpoint: 'address', shape: 'one-way' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
+  { peer: 'cxf', role: 'client', when: { endpoint: 'address', rm: '1.0' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
   { peer: 'cxf', when: { protection: 'transport', includeToken: 'always' }, reason: 'a CXF client then wants replies endorsed by the token, which no service does in the transport profile' },
   { peer: 'cxf', role: 'service', when: { signatureConfirmation: true, network: 'lossy' }, reason: 'a CXF client that has repeated a message does not know its signature any more when the confirmation comes' },
   { peer: 'cxf', when: { endpoint: 'make-connection' }, reason: 'CXF has no MakeConnection' },
@@ -33,6 +34,12 @@ const CXF: readonly Limit[] = [
 const SANDESHA2: readonly Limit[] = [
   { peer: 'sandesha2', when: { encryptLifecycle: false }, reason: 'its EncryptedParts hold for every Body, those of RM too' },
   { peer: 'sandesha2', when: { suite: 'Basic256GCM' }, reason: 'Rampart 1.6 has no suite with GCM' },
+  { peer: 'sandesha2', when: { suite: 'Basic192', protection: 'message' }, reason: 'WSS4J 1.6 does not accept AES-192' },
+  { peer: 'sandesha2', when: { protection: 'transport', endpoint: 'address' }, reason: 'in the transport profile nothing protects what goes to the place where its client listens' },
+  { peer: 'sandesha2', when: { order: 'encrypt-before-sign', encryptSignature: true }, reason: 'Rampart 1.6 encrypts another element than the signature' },
+  { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', derivedKeys: false, includeToken: 'requests' }, reason: 'answers of Rampart 1.6 refer to a token that they do not carry' },
+  { peer: 'sandesha2', role: 'service', when: { protection: 'transport', derivedKeys: true }, reason: 'a Rampart 1.6 client does not sign with a key derived from an endorsing token' },
+  { peer: 'sandesha2', role: 'service', when: { order: 'encrypt-before-sign', bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'a Rampart 1.6 client then gives one id to two elements' },
 ]
 export const LIMITS: readonly Limit[] = [...MEANINGLESS, ...METRO, ...CXF, ...SANDESHA2]
 

@@ -84,7 +84,9 @@ export const isTls = ({ bootstrap, protection }: Cell): boolean => protection ==
 export const NAMESPACE = 'urn:example:interop'
 export const ECHO = `${NAMESPACE}/Echo`
 export const NOTE = `${NAMESPACE}/Note`
+/** Of our service, and of the place where our client listens. */
 export const PATH = '/echo'
+export const REPLIES = '/replies'
 export const bodyOf = (name: 'echo' | 'echoResponse' | 'note', text: string): string => `<${name} xmlns="${NAMESPACE}">${text}</${name}>`
 /** Of a body without markup inside. */
 export const textOf = (body: string): string => /^<[^>]+>([^<]*)</.exec(body)?.[1] ?? ''

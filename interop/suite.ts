@@ -8,7 +8,7 @@ import { appendFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, inject, test } from 'vitest'
 import { type Case, casesOf, ordinary } from './cases.ts'
-import { allCells, type Cell, nameOf, ROLES, third } from './cells.ts'
+import { type Cell, cellsOf, nameOf, ROLES, third } from './cells.ts'
 import { converse, Run } from './conversation.ts'
 import { Peer, type Stack } from './peer.ts'
 import { type Outcome, OUT, RESULTS } from './results.ts'
@@ -47,7 +47,7 @@ export function testPeer(stack: Stack): void {
 
     for (const role of ROLES) {
       describe(role === 'client' ? 'our client, their service' : 'their client, our service', () => {
-        const cells = allCells().filter((cell) => cell.peer === stack && cell.role === role)
+        const cells = cellsOf(stack, role)
         for (const cell of some(cells)) {
           test(nameOf(cell), () => noting(role, nameOf(cell), 'cell', () => live(cell, cells.indexOf(cell), peer)), TIMEOUT_MS)
         }
