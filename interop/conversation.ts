@@ -16,8 +16,8 @@ import { AUTHORITY, bodyOf, clientBootstrapOf, ECHO, isTls, NOTE, PATH, profileO
 import type { Peer, Scenario } from './peer.ts'
 
 const MESSAGES = 20
-/** Short: what is lost in these networks is to be seen again soon. */
-const RETRANSMIT_MS = 300
+/** Where messages are lost they are to be seen again soon; where none is, nothing is said twice. A mailbox needs its polls in between. */
+const RETRANSMIT_MS = { clean: 5_000, lossy: 300, mailbox: 1_500 }
 export const PATIENCE_MS = 60_000
 
 /** One run of a cell, with what is to be said when it fails. */
@@ -48,7 +48,8 @@ export class Run implements AsyncDisposable {
   /** Our client of this cell. */
   get clientOptions(): ClientOptions {
     const listen = this.cell.endpoint === 'address' ? { listen: { port: 0, path: REPLIES } } : {}
-    return { retransmitAfterMs: RETRANSMIT_MS, dangerTap: this.journal, ...listen }
+    const retransmitAfterMs = RETRANSMIT_MS[this.cell.network === 'lossy' && this.cell.endpoint === 'make-connection' ? 'mailbox' : this.cell.network]
+    return { retransmitAfterMs, dangerTap: this.journal, ...listen }
   }
   /** How it connects with their service, which the network leads to. */
   get connectOptions(): ConnectOptions { return { bootstrap: clientBootstrapOf(this.cell), trust: TRUST, profile: profileOf(this.cell), timeoutMs: PATIENCE_MS } }
@@ -125,16 +126,21 @@ async function patiently<T>(work: () => Promise<T>): Promise<T> {
 
 export const textsOf = (count: number, word = 'text'): readonly string[] => Array.from({ length: count }, (_, index) => `${word} ${index + 1}`)
 
-/** Sends all of them side by side and looks at the replies. */
-export async function exchange(conversation: Conversation, cell: Pick<Cell, 'shape'>, texts: readonly string[]): Promise<void> {
-  await Promise.all(texts.map(async (text) => {
+/** Sends them side by side, as many as the way of the replies lets through, and looks at the replies. */
+export async function exchange(conversation: Conversation, cell: Pick<Cell, 'shape' | 'endpoint'>, texts: readonly string[]): Promise<void> {
+  const left = [...texts]
+  const one = async (text: string): Promise<void> => {
     if (cell.shape === 'one-way') {
       const ticket = await conversation.send(bodyOf('note', text), { action: NOTE, timeoutMs: PATIENCE_MS })
       return ticket.acknowledged({ timeoutMs: PATIENCE_MS })
     }
     const reply = await conversation.request(bodyOf('echo', text), { action: ECHO, timeoutMs: PATIENCE_MS })
     must(textOf(reply.body) === text, `the reply to '${text}' is ${reply.body}`)
-  }))
+  }
+  const worker = async (): Promise<void> => {
+    for (let text = left.shift(); text !== undefined; text = left.shift()) await one(text)
+  }
+  await Promise.all(Array.from({ length: cell.endpoint === 'make-connection' ? 4 : texts.length }, worker))
 }
 
 /** @throws what went wrong */

@@ -37,6 +37,7 @@ const SANDESHA2: readonly Limit[] = [
   { peer: 'sandesha2', when: { suite: 'Basic192', protection: 'message' }, reason: 'WSS4J 1.6 does not accept AES-192' },
   { peer: 'sandesha2', when: { protection: 'transport', endpoint: 'address' }, reason: 'in the transport profile nothing protects what goes to the place where its client listens' },
   { peer: 'sandesha2', when: { order: 'encrypt-before-sign', encryptSignature: true }, reason: 'Rampart 1.6 encrypts another element than the signature' },
+  { peer: 'sandesha2', role: 'service', when: { rm: '1.1', endpoint: 'anonymous' }, reason: 'in RM 1.1 a Sandesha2 client that does not listen asks by MakeConnection' },
   { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', derivedKeys: false, includeToken: 'requests' }, reason: 'answers of Rampart 1.6 refer to a token that they do not carry' },
   { peer: 'sandesha2', role: 'service', when: { protection: 'transport', derivedKeys: true }, reason: 'a Rampart 1.6 client does not sign with a key derived from an endorsing token' },
   { peer: 'sandesha2', role: 'service', when: { order: 'encrypt-before-sign', bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'a Rampart 1.6 client then gives one id to two elements' },

@@ -74,7 +74,7 @@ export function scenarioOf(cell: Cell, more: { readonly lifetimeMs?: number; rea
   const { peer: _, role: __, endpoint, network, ...choices } = cell
   return {
     // Where nothing is lost, a busy machine is to be no reason to say a thing again.
-    ...choices, addressable: endpoint === 'address', retransmitMs: network === 'lossy' ? 800 : 15_000,
+    ...choices, addressable: endpoint === 'address', makeConnection: endpoint === 'make-connection', retransmitMs: network === 'lossy' ? 800 : 15_000,
     client: CLIENT, service: SERVICE, authority: AUTHORITY, ...USER, ...more,
   }
 }

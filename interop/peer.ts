@@ -35,7 +35,10 @@ export interface Scenario {
   readonly shape: 'request' | 'one-way'
   readonly lifetimeMs?: number
   readonly retransmitMs: number
+  /** The client listens at an address of its own. */
   readonly addressable: boolean
+  /** The client asks for its answers; where a stack has to be told. */
+  readonly makeConnection: boolean
   readonly client: Identity
   readonly service: Identity
   readonly authority: string

@@ -4,7 +4,7 @@ package interop;
 public record Scenario(
     String soap, String addressing, String rm, String sc, String bootstrap, String protection, String suite, boolean derivedKeys, String order,
     boolean encryptSignature, String layout, String includeToken, boolean encryptLifecycle, boolean signatureConfirmation, String shape,
-    Integer lifetimeMs, int retransmitMs, boolean addressable, Identity client, Identity service, String authority, String user, String password) {
+    Integer lifetimeMs, int retransmitMs, boolean addressable, boolean makeConnection, Identity client, Identity service, String authority, String user, String password) {
 
   public record Identity(String certificate, String key) {}
 

@@ -6,6 +6,7 @@ package interop;
  */
 final class Wsdl {
   static final String NAMESPACE = "urn:example:interop";
+  private static final String WSMC = "http://docs.oasis-open.org/ws-rx/wsmc/200702";
 
   /** How long each of the three waits at the end of a client's sequence may last: two of them always do, since nothing more comes. */
   private static final int CLOSE_WAIT_MS = 300;
@@ -78,7 +79,7 @@ final class Wsdl {
     String protection = scenario.transport()
         ? transportBinding(false) + nested("EndorsingSupportingTokens", token)
         : nested("SymmetricBinding", nested("ProtectionToken", token) + binding());
-    return reliableMessaging() + addressing() + protection + wss11() + trust() + settings();
+    return reliableMessaging() + (scenario.makeConnection() ? "<wsmc:MCSupported xmlns:wsmc=\"" + WSMC + "\"/>" : "") + addressing() + protection + wss11() + trust() + settings();
   }
 
   /** Reliable messaging: version, scope and this stack's times. */
@@ -174,6 +175,7 @@ final class Wsdl {
     for (String name : new String[] {"To", "From", "FaultTo", "ReplyTo", "MessageID", "RelatesTo", "Action"}) signed.append(header(name, wsa));
     if (withReliability) {
       for (String name : new String[] {"Sequence", "SequenceAcknowledgement", "AckRequested"}) signed.append(header(name, wsrm));
+      if (scenario.makeConnection()) signed.append(header("MessagePending", WSMC));
     }
     return "<sp:SignedParts>" + signed + "</sp:SignedParts><sp:EncryptedParts><sp:Body/></sp:EncryptedParts>";
   }
