@@ -1,6 +1,6 @@
 /**
  * RM Source: numbers messages, keeps them until acknowledged (a request: until its reply came), asks again when time passes,
- * closes and terminates. Knows no clock, no store and no XML: it is told what happened and when, and answers with a turn.
+ * closes and terminates, or hands what it may to a successor. Knows no clock, no store and no XML: it is told what happened and when, and answers with a turn.
  *
  * @module
  */
@@ -28,9 +28,14 @@ export type SourceEvent =
   | { readonly kind: 'close' }
   | { readonly kind: 'closed' }
   | { readonly kind: 'terminated'; readonly by: 'answer' | 'peer' }
-  | { readonly kind: 'fault'; readonly name: string }
+  /** `resumes`: the conversation goes on elsewhere when the peer has lost the sequence. */
+  | { readonly kind: 'fault'; readonly name: string; readonly resumes?: boolean | undefined }
   | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
   | { readonly kind: 'polled'; readonly exchange: ExchangeId; readonly answers?: number }
+  /** Messages under way at once; absent: as the timing says. 0 lets what was sent come to its end before a move. */
+  | { readonly kind: 'pace'; readonly window?: number | undefined }
+  /** These messages are another lane's now; what stays is given up, or, where nothing is left, the sequence is closed. */
+  | { readonly kind: 'moved'; readonly to: LaneId; readonly numbers: readonly number[]; readonly then: 'end' | 'close' }
   | { readonly kind: 'time' }
 export type SourceEventKind = SourceEvent['kind']
 export type Shape = 'one-way' | 'request' | 'reply'
@@ -40,34 +45,34 @@ export interface About { readonly kind: OutboundBody['kind']; readonly number?: 
 
 /** What each event may lead to. A pair that is not here is refused; a step that is not here is a defect and stops the lane. */
 export const SOURCE_TABLE: SourceTable = {
-  creating: { submit: ['creating'], created: ['open', 'draining', 'closing', 'terminating'], refused: ['ended'], close: ['creating'], fault: ['creating'], hint: ['creating'], time: ['creating', 'ended'] },
+  creating: { submit: ['creating'], created: ['open', 'draining', 'closing', 'terminating'], refused: ['ended'], close: ['creating'], fault: ['creating'], hint: ['creating'], pace: ['creating'], moved: ['ended'], time: ['creating', 'ended'] },
   open: {
     submit: ['open', 'full'], created: ['open'], refused: ['open'], acknowledged: ['open', 'closed', 'terminating'], replied: ['open'], close: ['draining', 'closing', 'terminating'], closed: ['open'],
-    terminated: ['open', 'ended'], fault: ['open', 'full', 'closed', 'terminating', 'ended'], hint: ['open'], polled: ['open'], time: ['open', 'ended'],
+    terminated: ['open', 'ended'], fault: ['open', 'full', 'closed', 'terminating', 'ended'], hint: ['open'], polled: ['open'], pace: ['open'], moved: ['draining', 'closing', 'terminating', 'ended'], time: ['open', 'ended'],
   },
   full: {
     created: ['full'], refused: ['full'], acknowledged: ['full', 'closed', 'terminating'], replied: ['full'], close: ['draining', 'closing', 'terminating'], closed: ['full'],
-    terminated: ['full', 'ended'], fault: ['full', 'closed', 'terminating', 'ended'], hint: ['full'], polled: ['full'], time: ['full', 'ended'],
+    terminated: ['full', 'ended'], fault: ['full', 'closed', 'terminating', 'ended'], hint: ['full'], polled: ['full'], pace: ['full'], moved: ['closing', 'terminating', 'ended'], time: ['full', 'ended'],
   },
   draining: {
     created: ['draining'], refused: ['draining'], acknowledged: ['draining', 'closing', 'closed', 'terminating'], replied: ['draining', 'closing', 'terminating'], close: ['draining'], closed: ['draining'],
-    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], time: ['draining', 'ended'],
+    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], pace: ['draining'], moved: ['ended'], time: ['draining', 'ended'],
   },
   closing: {
     created: ['closing'], refused: ['closing'], acknowledged: ['closing', 'terminating'], replied: ['closing'], close: ['closing'], closed: ['terminating'],
-    terminated: ['closing', 'ended'], fault: ['closing', 'terminating', 'ended'], hint: ['closing'], polled: ['closing'], time: ['closing', 'terminating', 'ended'],
+    terminated: ['closing', 'ended'], fault: ['closing', 'terminating', 'ended'], hint: ['closing'], polled: ['closing'], pace: ['closing'], time: ['closing', 'terminating', 'ended'],
   },
   closed: {
     created: ['closed'], refused: ['closed'], acknowledged: ['closed', 'terminating'], replied: ['closed', 'terminating'], close: ['closed'], closed: ['closed'],
-    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], time: ['closed', 'ended'],
+    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], pace: ['closed'], moved: ['ended'], time: ['closed', 'ended'],
   },
   terminating: {
     created: ['terminating'], refused: ['terminating'], acknowledged: ['terminating'], replied: ['terminating'], close: ['terminating'], closed: ['terminating'],
-    terminated: ['ended'], fault: ['terminating', 'ended'], hint: ['terminating', 'ended'], polled: ['terminating'], time: ['terminating', 'ended'],
+    terminated: ['ended'], fault: ['terminating', 'ended'], hint: ['terminating', 'ended'], polled: ['terminating'], pace: ['terminating'], time: ['terminating', 'ended'],
   },
   ended: {
     created: ['ended'], refused: ['ended'], acknowledged: ['ended'], replied: ['ended'], close: ['ended'], closed: ['ended'],
-    terminated: ['ended'], fault: ['ended'], hint: ['ended'], polled: ['ended'], time: ['ended'],
+    terminated: ['ended'], fault: ['ended'], hint: ['ended'], polled: ['ended'], pace: ['ended'], moved: ['ended'], time: ['ended'],
   },
 }
 export type SourceTable = Readonly<Record<SourceState, Readonly<Partial<Record<SourceEventKind, readonly SourceState[]>>>>>
@@ -99,6 +104,8 @@ export interface SourceSnapshot {
   readonly state: SourceState
   readonly sequence?: SequenceId | undefined
   readonly last: number
+  /** Initiator: what is above it has never left; first sendings go in order. In the store before the message is on its way. */
+  readonly sent?: number | undefined
   readonly acknowledged: readonly Span[]
   readonly offers: readonly SequenceId[]
   readonly controlId?: string | undefined
@@ -106,8 +113,12 @@ export interface SourceSnapshot {
   readonly expiresAt?: number | undefined
   readonly endedAt?: number | undefined
   readonly outcome?: Outcome | undefined
+  readonly movedTo?: Succession | undefined
 }
-export type Outcome = 'terminated' | 'refused' | 'faulted' | 'expired' | 'silent'
+/** `moved`: the conversation went on on another sequence. */
+export type Outcome = 'terminated' | 'refused' | 'faulted' | 'expired' | 'silent' | 'moved'
+/** The lane that goes on, and which numbers it took over: they are 1, 2, … there, in this order. */
+export interface Succession { readonly lane: LaneId; readonly numbers: readonly Span[] }
 /** One row of what was sent; `content` until it is settled, and for what was lost. */
 export interface SentRow {
   readonly number: number
@@ -141,12 +152,14 @@ export class Source {
   #state: SourceState = 'creating'
   #sequence: SequenceId | undefined
   #last = 0
+  #left = 0
   readonly #acknowledged: NumberSet
   #offers: SequenceId[]
   #closeWanted = false
   #expiresAt: number | undefined
   #endedAt: number | undefined
   #outcome: Outcome | undefined
+  #movedTo: Succession | undefined
   /** wsa:MessageID of the CloseSequence or TerminateSequence that is under way. */
   #controlId: string | undefined
   /** Not settled, by number. */
@@ -154,6 +167,8 @@ export class Source {
   /** Every number ever given, by its key: the idempotency record. */
   readonly #known = new Map<string, { readonly number: number; readonly digest: string; readonly shape: Shape | 'last'; settled?: Settled | undefined }>()
   readonly #answers = new Map<number, number>()
+  /** Given up with their content, by number: a successor may take them over. */
+  readonly #lost = new Map<number, SentRow>()
   // What dies with the process: after a restart everything outstanding is due at once.
   #controlTries = 0
   #controlAt = 0
@@ -164,6 +179,9 @@ export class Source {
   /** Exchanges with messages in them that are not over: a peer that is behind answers late, and so slows us down. */
   #open = 0
   #bytes = 0
+  /** Under way at once at most, where it is less than usual: as long as the peer is in doubt, and before a move. */
+  #suspected = false
+  #pace: number | undefined
 
   constructor(options: SourceOptions, offers: readonly SequenceId[] = [], from?: SourceSnapshot, rows: Iterable<SentRow> = []) {
     this.#own = options
@@ -173,18 +191,21 @@ export class Source {
     this.#state = from.state
     this.#sequence = from.sequence
     this.#last = from.last
+    // What an earlier release has kept says nothing of it.
+    this.#left = from.sent ?? from.last
     this.#closeWanted = from.closeWanted ?? false
     this.#expiresAt = from.expiresAt
     this.#endedAt = from.endedAt
     this.#outcome = from.outcome
+    this.#movedTo = from.movedTo
     this.#controlId = from.controlId
     for (const row of [...rows].sort((a, b) => a.number - b.number)) this.#keep(row)
   }
   static restore(options: SourceOptions, snapshot: SourceSnapshot, rows: Iterable<SentRow>): Source { return new Source(options, [], snapshot, rows) }
   snapshot(): SourceSnapshot {
     return {
-      state: this.#state, sequence: this.#sequence, last: this.#last, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
-      closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome,
+      state: this.#state, sequence: this.#sequence, last: this.#last, sent: this.#own.role === 'initiator' ? this.#left : undefined, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
+      closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome, movedTo: this.#movedTo,
     }
   }
   static readRow(value: Uint8Array): SentRow { return decodeRow<SentRow>(value) }
@@ -195,6 +216,8 @@ export class Source {
   get last(): number { return this.#last }
   get acknowledged(): readonly Span[] { return this.#acknowledged.spans }
   get outcome(): Outcome | undefined { return this.#outcome }
+  get movedTo(): Succession | undefined { return this.#movedTo }
+  get isClosing(): boolean { return this.#closeWanted }
   get endedAt(): number | undefined { return this.#endedAt }
   get expiresAt(): number | undefined { return this.#expiresAt }
   get pendingCount(): number { return this.#entries.size }
@@ -205,6 +228,23 @@ export class Source {
   status(key: string): SentStatus | undefined {
     const known = this.#known.get(key)
     return known === undefined ? undefined : { ...known, acknowledged: this.#acknowledged.has(known.number) }
+  }
+  /** Nothing that was sent waits for the peer any more. */
+  get isQuiet(): boolean {
+    for (const number of this.#entries.keys()) if (number <= this.#left) return false
+    return true
+  }
+  /** What a successor may take over, in order: what never left; with `doubtful` also what left and was not acknowledged. */
+  movable(doubtful: 'stay' | 'move'): readonly SentRow[] {
+    return this.#unsettled().filter(({ number }) => number > this.#left || doubtful === 'move')
+  }
+  /** What may or may not have been delivered when `movable` has gone. */
+  doubtful(doubtful: 'stay' | 'move'): readonly number[] {
+    return doubtful === 'move' ? [] : this.#unsettled().map(({ number }) => number).filter((number) => number <= this.#left)
+  }
+  #unsettled(): readonly SentRow[] {
+    const rows = this.#state === 'ended' ? [...this.#lost.values()].sort((a, b) => a.number - b.number) : this.pending()
+    return rows.filter(({ shape, number, content }) => (shape === 'one-way' || shape === 'request') && content !== undefined && !this.#acknowledged.has(number))
   }
   /** The reply to request `number` is kept and not yet acknowledged. */
   keepsReplyTo(number: number): boolean { return this.#answers.has(number) }
@@ -259,9 +299,13 @@ export class Source {
       case 'close': return this.#close(now, turn)
       case 'closed': return this.#closed(now)
       case 'terminated': return this.#terminated(event.by, now, turn)
-      case 'fault': return this.#fault(event.name, now, turn)
+      case 'fault': return this.#fault(event, now, turn)
       case 'hint': return this.#hint(event, now, turn)
       case 'polled': return this.#polled(event, turn)
+      case 'pace':
+        this.#pace = event.window
+        return this.#fill(now, turn)
+      case 'moved': return this.#moved(event, now, turn)
       case 'time': return this.#time(now, turn)
     }
   }
@@ -372,9 +416,15 @@ export class Source {
     // WS-RM 1.1 §3.6: the peer is done; what it has not acknowledged by now it never will.
     this.#fail('terminated', 'the peer terminated the sequence', now, turn)
   }
-  #fault(name: string, now: number, turn: Turn): void {
+  #fault({ name, resumes }: SourceEvent & { kind: 'fault' }, now: number, turn: Turn): void {
     if (this.#state === 'creating' || this.#state === 'ended') return
     this.#heard(now)
+    if (name === 'UnknownSequence' && resumes && SENDING.has(this.#state)) {
+      // What has not left yet need not be lost with it: the conversation goes on elsewhere, and that ends this.
+      this.#suspected = true
+      turn.settle.push({ kind: 'stranded' })
+      return
+    }
     if (name === 'UnknownSequence' || name === 'SequenceTerminated' || name === 'LastMessageNumberExceeded') {
       if (this.#state === 'terminating') return this.#end('terminated', now)
       return this.#fail('faulted', `the peer raised ${name}`, now, turn)
@@ -397,13 +447,40 @@ export class Source {
       if (hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'UnknownSequence') return this.#end('terminated', now)
       if (hint.kind === 'empty-answer' && !this.#own.rm.hasTerminateResponse) return this.#end('terminated', now)
     }
+    // While the peer is in doubt one message at a time: the fewer are under way, the fewer are in doubt in the end.
+    if (hint.kind === 'context-fault') this.#suspected = true
     // Whatever else it says, the exchange is over: what it should have brought is asked for again after the usual wait.
     const entry = about?.number === undefined ? undefined : this.#entries.get(about.number)
     // An answer with nothing in it to a request that the peer holds: its handler is still at work, so that asking is waiting.
     const cap = hint.kind === 'empty-answer' && entry?.held ? replyPollMs : retransmitCapMs
     if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + backoff(retransmitMs, cap, entry.tries))
-    if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, retransmitCapMs, this.#controlTries))
+    // Everything is acknowledged: a peer that has lost the context is not asked for long to end what it does not know.
+    const controlCap = hint.kind === 'context-fault' && this.#state !== 'creating' ? retransmitMs : retransmitCapMs
+    if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, controlCap, this.#controlTries))
     this.#fill(now, turn)
+  }
+  #moved({ to, numbers, then }: SourceEvent & { kind: 'moved' }, now: number, turn: Turn): void {
+    if (this.#movedTo !== undefined) return
+    const spans = new NumberSet()
+    for (const number of numbers) {
+      const entry = this.#entries.get(number)
+      const row = entry?.row ?? this.#lost.get(number)
+      if (row === undefined) continue
+      if (entry !== undefined) this.#drop(entry)
+      this.#lost.delete(number)
+      this.#known.delete(row.key)
+      spans.add(number)
+      turn.persist.push({ delete: sentKey(this.#own.lane, number) })
+    }
+    this.#movedTo = { lane: to, numbers: spans.spans }
+    if (this.#state === 'ended') return
+    const isClean = this.#entries.size === 0 && numbers.every((number) => number > this.#left)
+    if (then === 'close' && isClean && (this.#state === 'open' || this.#state === 'full')) {
+      // WS-RM 1.1 §3.5: LastMsgNumber is the number of what was sent; the numbers of what was handed over were never used.
+      this.#last = this.#left
+      return this.#close(now, turn)
+    }
+    this.#fail('moved', 'the conversation went on on another sequence', now, turn)
   }
   #polled(event: SourceEvent & { kind: 'polled' }, turn: Turn): void {
     const number = event.answers === undefined ? this.#entries.keys().next().value : this.#answers.get(event.answers)
@@ -489,7 +566,10 @@ export class Source {
       if (entry.tries === 0) this.#send(entry, this.#endpoint(), now, turn)
     }
   }
-  get #hasWindow(): boolean { return Math.max(this.#underWay, this.#open) < this.#own.timing.window }
+  get #hasWindow(): boolean {
+    const { window } = this.#own.timing
+    return Math.max(this.#underWay, this.#open) < Math.min(this.#pace ?? window, this.#suspected ? 1 : window)
+  }
   #repeat(now: number, turn: Turn): void {
     if (this.#sequence === undefined || !SENDING.has(this.#state)) return
     let polled = false
@@ -513,6 +593,7 @@ export class Source {
   #send(entry: Entry, to: Place, now: number, turn: Turn): void {
     const { row } = entry
     if (entry.tries === 0) this.#underWay++
+    this.#left = Math.max(this.#left, row.number)
     entry.tries++
     entry.sentAt = now
     const { retransmitMs, retransmitCapMs, exchangeMs } = this.#own.timing
@@ -539,6 +620,7 @@ export class Source {
 
   #heard(now: number): void {
     this.#waitingSince = undefined
+    this.#suspected = false
     this.#quietSince = now
   }
   #sent(now: number): void {
@@ -584,6 +666,7 @@ export class Source {
     if (this.#endedAt === undefined || now < this.#endedAt + this.#own.timing.tombstoneMs) return
     for (const known of this.#known.values()) turn.persist.push({ delete: sentKey(this.#own.lane, known.number) })
     this.#known.clear()
+    this.#lost.clear()
   }
   #replyLost(numbers: readonly number[]): ReplyLost {
     return new ReplyLost('ERR_RM_REPLY_LOST', `the peer holds the request but gave no reply: ${numbers.slice(0, 16).join(', ')}`, { ...this.#name(), numbers })
@@ -596,6 +679,7 @@ export class Source {
   /** Remembers a row; an entry when it is not settled. */
   #keep(row: SentRow): Entry | undefined {
     if (row.shape !== 'reply') this.#known.set(row.key, { number: row.number, digest: row.digest, shape: row.shape, settled: row.settled })
+    if (row.settled === 'lost' && row.content !== undefined) this.#lost.set(row.number, row)
     if (row.settled !== undefined) return undefined
     const entry: Entry = { row, tries: 0, sentAt: 0, nextAt: 0, bare: 0, asked: false, held: false }
     this.#entries.set(row.number, entry)
@@ -615,7 +699,9 @@ export class Source {
     const known = this.#known.get(entry.row.key)
     if (known !== undefined) known.settled = settled
     const { content, ...rest } = entry.row
-    this.#put({ ...rest, settled, reply, ...(settled === 'lost' ? { content } : {}) }, turn)
+    const row: SentRow = { ...rest, settled, reply, ...(settled === 'lost' ? { content } : {}) }
+    if (row.content !== undefined) this.#lost.set(row.number, row)
+    this.#put(row, turn)
   }
   /** Replies without a number are never acknowledged: the oldest make room. */
   #trim(turn: Turn): void {
