@@ -26,6 +26,10 @@ export function checkCounts<T extends object>(options: T, names: readonly (keyof
   }
 }
 
+export function checkOnContextLost(choice: string | undefined): void {
+  if (choice !== undefined && choice !== 'resume' && choice !== 'report') throw new UsageError('ERR_USAGE_OPTIONS', 'onContextLost is resume or report')
+}
+
 export function checkClientBootstrap(bootstrap: ClientBootstrap, trust: Trust): void {
   if (bootstrap?.kind !== 'x509' || bootstrap.service === undefined) throw new UsageError('ERR_USAGE_BOOTSTRAP', 'bootstrap says how a conversation begins: x509({ certificate, key, service }), at the client')
   readableTrust(trust)

@@ -60,6 +60,11 @@ export interface ServiceOptions<Tx = never> {
   readonly acceptOffer?: boolean
   /** Bind a CreateSequence without SecurityTokenReference to the token that signed it; default: refuse it. */
   readonly bindUnscopedToSigner?: boolean
+  /**
+   * A Renew without a signature of the token itself is granted to the principal who established it, as long as a renewal may come at all: whoever
+   * has his certificate or password then takes over his sequences too, where the standard wants proof of the token's key. For peers that renew so (CXF).
+   */
+  readonly dangerRenewWithoutProof?: boolean
   readonly holdReplyMs?: number
   readonly maxDeliveries?: number
   readonly timing?: Partial<RmTiming>
@@ -130,7 +135,7 @@ class ServiceFace<Tx> implements Service {
     this.#sealed = sealed as unknown as Sealed<never>
     const shapes = new Map(Object.entries(options.operations ?? {}).map(([action, { shape }]) => [action, shape]))
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
-    this.#tokens = new SctManager(shared as ConstructorParameters<typeof SctManager>[0])
+    this.#tokens = new SctManager({ ...shared, policy: { renewWithoutProof: options.dangerRenewWithoutProof ?? false } } as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
     this.#engine = new SequenceEngine<Tx>({
       ...shared, security: this.#tokens,
@@ -290,6 +295,8 @@ class ServiceFace<Tx> implements Service {
   // ---- everything under a token ----
 
   async #session(envelope: Envelope, claims: Claims, isCancel: boolean, wait: Wait): Promise<HttpResponse> {
+    const expired = isCancel ? undefined : await this.#expired(envelope, claims)
+    if (expired !== undefined) return expired
     const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'session', isCancel ? 'remembered' : 'live')
     const profile = { ...chosen, ...names(claims.versions) }
     const { signer } = opened
@@ -319,6 +326,19 @@ class ServiceFace<Tx> implements Service {
       wait.signal?.throwIfAborted()
       return this.#protectedFault(error, claims.messageId, profile, token, signer.instance)
     }
+  }
+
+  /** WS-SC 1.3 §9: who uses the last key of a token that has expired, and may still be renewed, is told so under that key; to everybody else it is as unknown. */
+  async #expired(envelope: Envelope, claims: Claims): Promise<HttpResponse | undefined> {
+    const lapsed = await Promise.all(envelope.wanted.contexts.map((each) => this.#tokens.lapsed(each as TokenId)))
+    const token = lapsed.find((each) => each !== undefined)
+    if (token === undefined) return undefined
+    // What does not open is refused as under a context that is not known.
+    const found = await this.#openUnderAny(envelope, 'session', 'remembered').catch(() => undefined)
+    if (found?.opened.signer?.kind !== 'context' || found.opened.signer.identifier !== token.id || token.suite !== found.profile.suite) return undefined
+    const error = new PeerViolation('ERR_WSC_EXPIRED', 'the context has expired', FAULTS.renewNeeded)
+    this.#events.emit('security', { code: error.code, detail: error.message })
+    return this.#protectedFault(error, claims.messageId, { ...found.profile, ...names(claims.versions) }, token, found.opened.signer.instance)
   }
 
   async #cancel(opened: Opened, signer: { readonly identifier: string; readonly instance: string | undefined }, profile: Profile): Promise<HttpResponse> {

@@ -864,7 +864,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** The peer may have lost the context. Where the conversation can go on without it, that is for others to bring about; here nothing changes. */
   #doubt(shell: Shell<Tx>, hint: Hint & { kind: 'context-fault' }): void {
     shell.doubts++
-    if (!shell.resumes) return this.#suspect(shell, hint)
+    if (!shell.resumes && hint.says === 'lost') return this.#suspect(shell, hint)
     const { source } = shell.lane ?? {}
     if (source === undefined || !MOVABLE.has(source.state)) return
     if (hint.proven || hint.says === 'expired' || source.state === 'creating' || shell.doubts >= DOUBTS_TO_STRAND) this.#observe({ kind: 'stranded', lane: shell.facts.lane, why: hint.says })

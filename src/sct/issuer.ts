@@ -103,7 +103,9 @@ function renew(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   // An old instance inside the overlap endorses too: the answer that named the newer one may have been lost.
   if (!endorsing.some((each) => each.instance === named)) return unable('the instance is not believed any more')
   if (believed.length >= policy.instances) return unable(`${believed.length} instances are believed already`)
-  const key = newKey(request, policy, now, random, signer === undefined ? 'given' : 'computed')
+  // Peers Metro 4, CXF 4: may leave the size out: then it stays.
+  const sized = { keySizeBits: (last?.secret.symmetricKeySize ?? policy.keySizeBits / 8) * 8, ...request }
+  const key = newKey(sized, policy, now, random, signer === undefined ? 'given' : 'computed')
   if ('granted' in key) return key
   const instance = urnUuid(random)
   const added = new TokenInstance({ secret: key.secret, instance, created: key.lifetime.created, expires: key.lifetime.expires })

@@ -197,6 +197,9 @@ export class SctManager implements AsyncDisposable {
     }
   }
 
+  /** The token that a newcomer gets now, if there is one. */
+  newest(peer: PeerKey): TokenId | undefined { return this.#current.get(peerName(peer))?.tokenId }
+
   /** Undefined: no such token is known here. */
   async status(id: TokenId): Promise<TokenStatus | undefined> {
     const token = await this.#shelf.load(id)
@@ -364,8 +367,11 @@ export class SctManager implements AsyncDisposable {
     const landing = await this.#join(entry, wait)
     if (!landing.ok) throw failed(landing.error)
   }
-  /** A new key is being asked for: the peer may know it already, and the old one no more. */
-  isRenewing(id: TokenId): boolean { return this.#entries.get(id)?.machine.state === 'renewing' }
+  /** There is a newer key than this one, or it is being asked for: the peer may know the old one no more. */
+  isOutdated(id: TokenId, { instance }: TokenInstance): boolean {
+    const token = this.#shelf.held(id)
+    return this.#entries.get(id)?.machine.state === 'renewing' || (token !== undefined && currentInstance(token).instance !== instance)
+  }
 
   /**
    * Ends the token, here and at the peer. Here it has ended whatever the peer says: a lost answer and BadContextToken mean the same.
