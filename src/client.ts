@@ -196,7 +196,7 @@ class ClientFace implements Client {
         const last = this.#engine.status(lane)?.tokenId ?? tokenId
         try {
           // A token that the conversation has left is not cancelled: it is lost to the peer, or ends by itself.
-          if (how === 'closed' && this.tokens.users(last).length === 0) await this.tokens.cancel(last, { timeoutMs: CANCEL_MS })
+          if (how === 'closed' && !(await this.#isBound(last))) await this.tokens.cancel(last, { timeoutMs: CANCEL_MS })
         } catch (error) {
           // The conversation has ended; that its token could not be is no reason to say that it has not.
           tell(events, error)
@@ -256,6 +256,11 @@ class ClientFace implements Client {
     await this.#http[Symbol.asyncDispose]()
   }
 
+  /** Here or in another process on this store. */
+  async #isBound(token: TokenId): Promise<boolean> {
+    await this.#engine.refresh(token)
+    return this.tokens.users(token).length > 0 || await this.#engine.isBound(token)
+  }
   #boundTo(token: TokenId): readonly Open[] { return [...this.#open.values()].filter(({ lane }) => this.#engine.status(lane)?.tokenId === token) }
 
   #line(url: string, options: ConnectOptions): Line {

@@ -288,6 +288,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const bound = [...this.#shells.values()].filter((shell) => shell.facts.tokenId === token && !shell.isOver)
     await Promise.allSettled(bound.map((shell) => this.#enqueue(shell, { event: { kind: 'time' }, isFresh: true, tries: 0 })))
   }
+  /** Sequences of any process on this store are bound to the token and have not ended: it is not to be cancelled. */
+  async isBound(token: TokenId): Promise<boolean> {
+    for await (const row of this.#rows.heads()) {
+      const known = this.#rows.openOrNone(row)
+      if (known !== undefined && known.facts.tokenId === token && known.source.state !== 'ended') return true
+    }
+    return false
+  }
   status(lane: LaneId): LaneStatus | undefined {
     const shell = this.#current(lane)
     return shell === undefined ? undefined : statusOf(shell.facts, shell.headText, shell.lane)
