@@ -75,20 +75,22 @@ export class Scope<S extends Scoped> {
     const carrier = { exchange: exchange?.id, messageId: received.messageId, about: via.kind === 'answer' ? aboutOf(via.to) : undefined }
     const { body } = received
     const alone = received.sequence === undefined && (body.kind === 'empty' || body.kind === 'close-sequence-response')
+    const unanswerable = exchange === undefined ? undefined : this.#unanswerable(received)
+    // First what is wrong with the message itself: of several complaints that is the one that its sender must hear.
+    if (unanswerable !== undefined) this.#complain(unanswerable, received, exchange)
+    const shell = unanswerable !== undefined || body.kind === 'create-sequence' ? undefined : this.#laneOf(received, via, exchange)
     for (const acknowledgement of received.acknowledgements) {
-      const shell = this.#named(acknowledgement.sequence, received, exchange)
-      if (shell !== undefined) add(shell, { kind: 'acknowledgement', acknowledgement, alone, ...carrier })
+      const of = this.#named(acknowledgement.sequence, received, exchange)
+      if (of !== undefined) add(of, { kind: 'acknowledgement', acknowledgement, alone, ...carrier })
     }
     for (const sequence of received.ackRequested) {
       // A numbered message is acknowledged by itself.
       if (sequence === received.sequence?.id) continue
-      const shell = this.#named(sequence, received, exchange)
-      if (shell !== undefined) add(shell, { kind: 'ack-requested', sequence, ...carrier })
+      const of = this.#named(sequence, received, exchange)
+      if (of !== undefined) add(of, { kind: 'ack-requested', sequence, ...carrier })
     }
-    const unanswerable = exchange === undefined ? undefined : this.#unanswerable(received)
-    if (unanswerable !== undefined) return this.#complain(unanswerable, received, exchange)
+    if (unanswerable !== undefined) return
     if (body.kind === 'create-sequence') return this.#create(received, body, exchange, add)
-    const shell = this.#laneOf(received, via, exchange)
     if (shell !== undefined) add(shell, { kind: 'received', received, shape: this.#shapeOf(received), digest: contentDigest(body), ...carrier })
   }
   /** Why a message that wants an answer cannot have one; undefined when it can, or wants none. */
