@@ -73,7 +73,7 @@ export class Recovery {
     const { lane, peer } = bound
     const tokenId = this.#tokenOf(lane)
     const isGood = !engine.isDoubted(lane) && (await tokens.get(tokenId)) !== undefined
-    return this.#moved(bound, isGood ? tokenId : await tokens.instead(peer, tokenId, wait), isGood ? 'close' : 'end')
+    return this.#moved(bound, isGood ? tokenId : await tokens.instead(peer, tokenId, wait), isGood ? 'close' : 'leave')
   }
 
   close(): void { this.#closed.abort(new Error('the client was closed')) }
@@ -84,7 +84,7 @@ export class Recovery {
     if (why === 'sequence') {
       // The token is good: the peer has just used it. A peer that loses every sequence is not given one after the other in haste.
       await this.#pacer.turn(`sequence ${peerName(bound.peer)}`, this.#closed.signal)
-      await this.#moved(bound, tokenId, 'end')
+      await this.#moved(bound, tokenId, 'leave')
       return
     }
     if (why === 'expired') {
@@ -95,7 +95,7 @@ export class Recovery {
     const token = await this.#instead(bound.peer, tokenId)
     // Something that is proven may have come meanwhile: then the peer knows the old one after all.
     if (why === 'lost' && !engine.isDoubted(bound.lane)) return
-    await this.#moved(bound, token, 'end')
+    await this.#moved(bound, token, 'leave')
   }
   async #renew(tokenId: TokenId): Promise<{ readonly error: unknown } | undefined> {
     await this.#pacer.turn(`renew ${tokenId}`, this.#closed.signal)
@@ -127,13 +127,13 @@ export class Recovery {
     await this.#moved(bound, token, 'close')
   }
 
-  async #moved(bound: Bound, token: TokenId, then: 'end' | 'close'): Promise<MoveReport> {
+  async #moved(bound: Bound, token: TokenId, behind: 'leave' | 'close'): Promise<MoveReport> {
     const { tokens, engine } = this.#options
     // In use before anything else is waited for: somebody else's conversation may end and cancel it.
     const use = tokens.use(token, bound.lane)
     try {
       await bound.mustTrust(token)
-      return await engine.move(bound.lane, { token, doubtful: bound.doubtful, then })
+      return await engine.move(bound.lane, { token, doubtful: bound.doubtful, behind })
     } finally {
       use[Symbol.dispose]()
     }

@@ -12,7 +12,7 @@ import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { CommitResult, Expectation, LaneCommit, Row, Write } from '../store/store.ts'
 import { Exchange } from './engine-exchange.ts'
-import { type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
+import { type Ground, groundOf, type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
 import { errorOf, indexKeys, LaneRows, lostError, nameKey, tokenKey } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { type Batch, handOver, isAwaited, isFull, type Job, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
@@ -183,7 +183,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const shell = this.#get(lane)
     const successor = successorOf(shell.facts, wish.token, () => this.#mint(), this.#own.clock.now())
-    return await this.#enqueue(shell, { event: { kind: 'move', to: successor.lane, doubtful: wish.doubtful, then: wish.then }, successor, tries: 0 }) as MoveReport
+    return await this.#enqueue(shell, { event: { kind: 'move', to: successor.lane, doubtful: wish.doubtful, behind: wish.behind }, successor, tries: 0 }) as MoveReport
   }
   /** Sends nothing new until `hurry`, and resolves when everything that was sent has come to its end. */
   async quiet(lane: LaneId, wait: Wait): Promise<void> {
@@ -453,12 +453,16 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (shell.movedTo !== undefined && isAwaited(shell)) await this.#follow(shell, shell.movedTo)
       const successor = shell.isNew ? undefined : shell.queue.find((job) => job.successor !== undefined)?.successor
       if (successor !== undefined && shell.movedTo === undefined) {
-        const found = await this.#ground(shell, successor, tokensWritten)
-        if (found === 'later') {
+        const found = await groundOf(shell, successor, tokensWritten, {
+          rows: this.#rows, tokenRevision: (id) => this.#tokenRevision(id), serialize: (id) => this.#own.security.serialize(id),
+        })
+        if (found === 'stale') shell.lane = undefined
+        if (found === 'stale' || found === 'later') {
           this.#ready.add(shell)
           return undefined
         }
-        ground = found
+        if (found === 'taken') this.#refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
+        else ground = found
       }
     } catch (error) {
       if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
@@ -528,39 +532,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     const commit: LaneCommit<Tx> = { expect, writes, ...(work === undefined ? {} : { work }) }
     return { shell, jobs, turn, refused, headText, commit, isCheck: false, isPurge, writesToken: token !== undefined, next }
-  }
-  /**
-   * What must hold, and be written beside the lanes, for a successor under its token; undefined: its name is another's, and the move was refused.
-   * 'later': another lane of this round writes the token's row, or another process has changed the lane.
-   */
-  async #ground(shell: Shell<Tx>, successor: LaneFacts, tokensWritten: Set<TokenId>): Promise<Ground | 'later' | undefined> {
-    const { facts } = shell
-    const { tokenId, name } = successor
-    const expect: Expectation[] = []
-    const writes: Write[] = []
-    if (tokenId !== facts.tokenId) {
-      const revision = await this.#tokenRevision(tokenId)
-      if (revision === 'absent' && tokensWritten.has(tokenId)) return 'later'
-      expect.push({ head: tokenKey(tokenId), revision })
-      if (revision === 'absent') {
-        writes.push({ put: tokenKey(tokenId), value: await this.#own.security.serialize(tokenId) })
-        tokensWritten.add(tokenId)
-      }
-    }
-    const writesToken = writes.length > 0
-    if (name !== undefined) {
-      const head = nameKey(name)
-      const found = await this.#rows.indexed(head)
-      if (found !== undefined && found.lane !== facts.lane) {
-        const isStale = (await this.#rows.revision(facts.lane)) !== shell.revision
-        if (isStale) shell.lane = undefined
-        else this.#refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${name} meanwhile`))
-        return isStale ? 'later' : undefined
-      }
-      expect.push({ head, revision: found?.revision ?? 'absent' })
-      writes.push(this.#rows.index(head, successor.lane))
-    }
-    return { facts: successor, expect, writes, writesToken }
   }
   #refuseMove(shell: Shell<Tx>, error: UsageError): void {
     for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
@@ -1114,8 +1085,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #observe(event: EngineEvent): void { this.#own.observe?.(event) }
 }
 
-/** What a move stands on beside the two lanes: the new token and the name. */
-interface Ground { readonly facts: LaneFacts; readonly expect: readonly Expectation[]; readonly writes: readonly Write[]; readonly writesToken: boolean }
 /** Up to a move: what was asked behind it is the successor's. A lane that was never written is written first. */
 function batchOf<Tx>({ queue, isNew }: Shell<Tx>): number {
   const move = queue.findIndex((job) => job.successor !== undefined)

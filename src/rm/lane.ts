@@ -63,7 +63,7 @@ export type LaneEvent =
   | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
   | { readonly kind: 'pace'; readonly window?: number | undefined }
   /** The messages that a successor may have are its own from here on. */
-  | { readonly kind: 'move'; readonly to: LaneId; readonly doubtful: 'stay' | 'move'; readonly then: 'end' | 'close' }
+  | { readonly kind: 'move'; readonly to: LaneId; readonly doubtful: 'stay' | 'move'; readonly behind: 'leave' | 'close' }
   | { readonly kind: 'time' }
 
 /** A turn of a lane; `holds` are back-channels that wait for the reply to a request. */
@@ -218,8 +218,8 @@ export class Lane {
     // RM 1.0 has no answer to TerminateSequence: peers answer it with their own.
     if (!isClose && !this.rm.hasTerminateResponse && event.about?.kind === 'terminate-sequence') this.#add(turn, this.source.handle({ kind: 'terminated', by: 'answer' }, now))
   }
-  #move({ to, doubtful, then }: LaneEvent & { kind: 'move' }, now: number, turn: LaneTurn): void {
-    this.#add(turn, this.source.handle({ kind: 'moved', to, numbers: this.source.movable(doubtful).map(({ number }) => number), then }, now))
+  #move({ to, doubtful, behind }: LaneEvent & { kind: 'move' }, now: number, turn: LaneTurn): void {
+    this.#add(turn, this.source.handle({ kind: 'moved', to, numbers: this.source.movable(doubtful).map(({ number }) => number), behind }, now))
   }
   #fault(name: string, { resumes }: LaneEvent & { kind: 'received' }, sequence: SequenceId | undefined, now: number, turn: LaneTurn): void {
     const isOfReceived = sequence !== undefined && sequence === this.destination.sequence

@@ -35,7 +35,7 @@ export type SourceEvent =
   /** Messages under way at once; absent: as the timing says. 0 lets what was sent come to its end before a move. */
   | { readonly kind: 'pace'; readonly window?: number | undefined }
   /** These messages are another lane's now; what stays is given up, or, where nothing is left, the sequence is closed. */
-  | { readonly kind: 'moved'; readonly to: LaneId; readonly numbers: readonly number[]; readonly then: 'end' | 'close' }
+  | { readonly kind: 'moved'; readonly to: LaneId; readonly numbers: readonly number[]; readonly behind: 'leave' | 'close' }
   | { readonly kind: 'time' }
 export type SourceEventKind = SourceEvent['kind']
 export type Shape = 'one-way' | 'request' | 'reply'
@@ -459,7 +459,7 @@ export class Source {
     if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, controlCap, this.#controlTries))
     this.#fill(now, turn)
   }
-  #moved({ to, numbers, then }: SourceEvent & { kind: 'moved' }, now: number, turn: Turn): void {
+  #moved({ to, numbers, behind }: SourceEvent & { kind: 'moved' }, now: number, turn: Turn): void {
     if (this.#movedTo !== undefined) return
     const spans = new NumberSet()
     for (const number of numbers) {
@@ -475,7 +475,7 @@ export class Source {
     this.#movedTo = { lane: to, numbers: spans.spans }
     if (this.#state === 'ended') return
     const isClean = this.#entries.size === 0 && numbers.every((number) => number > this.#left)
-    if (then === 'close' && isClean && (this.#state === 'open' || this.#state === 'full')) {
+    if (behind === 'close' && isClean && (this.#state === 'open' || this.#state === 'full')) {
       // WS-RM 1.1 §3.5: LastMsgNumber is the number of what was sent; the numbers of what was handed over were never used.
       this.#last = this.#left
       return this.#close(now, turn)

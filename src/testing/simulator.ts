@@ -486,7 +486,7 @@ class World {
     const { engine, moving } = process
     if (engine === undefined || moving.has(lane)) return
     moving.add(lane)
-    void this.#patiently(() => engine.move(lane, { token: TOKEN_A, doubtful: 'stay', then: 'end' })).catch((error: unknown) => {
+    void this.#patiently(() => engine.move(lane, { token: TOKEN_A, doubtful: 'stay', behind: 'leave' })).catch((error: unknown) => {
       // It may be closing by now.
       if (process.isAlive && !(error instanceof Error && 'code' in error && error.code === 'ERR_RM_STATE')) this.#violations.push(`move: ${String(error)}`)
     }).finally(() => moving.delete(lane))

@@ -31,7 +31,7 @@ export const TIME: SourceEvent = { kind: 'time' }
 export const POLLED: SourceEvent = { kind: 'polled', exchange: 'x' }
 export const REFUSED: SourceEvent = { kind: 'refused', reason: 'no' }
 export const PACE: SourceEvent = { kind: 'pace', window: 0 }
-export const moved = (then: 'end' | 'close' = 'end', numbers: readonly number[] = []): SourceEvent => ({ kind: 'moved', to: 'successor' as LaneId, numbers, then })
+export const moved = (behind: 'leave' | 'close' = 'leave', numbers: readonly number[] = []): SourceEvent => ({ kind: 'moved', to: 'successor' as LaneId, numbers, behind })
 /** The peer has lost the sequence, and the conversation can go on elsewhere. */
 export const STRANDED: SourceEvent = { kind: 'fault', name: 'UnknownSequence', resumes: true }
 export const terminated = (by: 'answer' | 'peer'): SourceEvent => ({ kind: 'terminated', by })
