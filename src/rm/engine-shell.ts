@@ -109,5 +109,5 @@ function takeAsked<Tx>(shell: Shell<Tx>): readonly Job<Tx>[] {
   shell.queue.splice(0, shell.queue.length, ...shell.queue.filter((job) => !isAsked(job)))
   return asked
 }
-/** Somebody on this lane is to be told where it goes on. */
-export const isAwaited = <Tx>(shell: Shell<Tx>): boolean => shell.waiters.size > 0 || shell.queue.some(isAsked)
+/** Somebody on this lane is to be told where it goes on; whoever moves it may not have heard that it was done. */
+export const isAwaited = <Tx>(shell: Shell<Tx>): boolean => shell.waiters.size > 0 || shell.queue.some((job) => isAsked(job) || job.successor !== undefined)

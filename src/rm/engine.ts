@@ -543,15 +543,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const { lane, turn } = succeed(old, facts, doubtful, this.#settings, now)
     return { shell: newShell<Tx>(facts, from), lane, turn, headText: new TextDecoder().decode(lane.headRow().value), writesToken }
   }
-  /** Another process has moved the lane: who waits here goes along. */
+  /** The lane was moved, by another process or in a commit that was not heard of: who waits here goes along. */
   async #follow(shell: Shell<Tx>, succession: Succession): Promise<void> {
     const known = this.#shells.get(succession.lane)
     const head = known === undefined ? await this.#rows.head(succession.lane) : undefined
-    const to = known ?? (head === undefined ? undefined : this.#shell(head.facts))
+    const to = known ?? (head === undefined ? undefined : this.#shell(head.facts, shell))
     if (to === undefined) return
     if (known === undefined) {
-      to.isNew = false
-      to.resumes = shell.resumes
+      Object.assign(to, { isNew: false, isDetached: shell.isDetached })
       this.#keepToken(to)
       this.#observe({ kind: 'moved', lane: shell.facts.lane, to: to.facts.lane, report: reportOf(shell.lane ?? await this.#present(shell), { tokenId: to.facts.tokenId }) })
     }
