@@ -68,6 +68,11 @@ export interface ServiceOptions<Tx = never> {
   readonly acceptOffer?: boolean
   /** Bind a CreateSequence without SecurityTokenReference to the token that signed it; default: refuse it. */
   readonly bindUnscopedToSigner?: boolean
+  /**
+   * A Renew without a signature of the token itself is granted to the principal who established it, as long as a renewal may come at all: whoever
+   * has his certificate or password then takes over his sequences too, where the standard wants proof of the token's key. For peers that renew so (CXF).
+   */
+  readonly dangerRenewWithoutProof?: boolean
   readonly holdReplyMs?: number
   readonly maxDeliveries?: number
   /** How long tokens live, whatever clients ask for. Default: what they ask for, between a minute and 10 hours, and 10 hours where they ask for nothing. */
@@ -142,8 +147,8 @@ class ServiceFace<Tx> implements Service {
     const shapes = new Map(Object.entries(options.operations ?? {}).map(([action, { shape }]) => [action, shape]))
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
     const { tokenLifetimeMs: lifetimeMs } = options
-    const policy = lifetimeMs === undefined ? {} : { policy: { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const } }
-    this.#tokens = new SctManager({ ...shared, ...policy } as unknown as ConstructorParameters<typeof SctManager>[0])
+    const policy = { renewWithoutProof: options.dangerRenewWithoutProof ?? false, ...(lifetimeMs !== undefined && { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const }) }
+    this.#tokens = new SctManager({ ...shared, policy } as unknown as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
     this.#outward = new Outward({
       addresses: options.addresses, dangerPrivate: options.dangerPrivateAddresses, profiles: this.#profiles, own: this.#own, limits: this.#limits, clock: this.#clock, tokens: this.#tokens, gate: this.#gate,
@@ -305,6 +310,8 @@ class ServiceFace<Tx> implements Service {
   async #session(envelope: Envelope, claims: Claims, { isCancel, tls }: { readonly isCancel: boolean; readonly tls: UnderTls | undefined }, wait: Wait): Promise<HttpResponse> {
     // D9: the transport profile is none without TLS.
     const profiles = this.#profiles.filter(({ protection }) => protection === 'message' || tls !== undefined)
+    const expired = isCancel ? undefined : await this.#expired(envelope, profiles, claims)
+    if (expired !== undefined) return expired
     const { opened, profile: chosen } = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), isCancel ? 'remembered' : 'live')
     const profile = { ...chosen, ...names(claims.versions) }
     const { signer } = opened
@@ -335,6 +342,23 @@ class ServiceFace<Tx> implements Service {
       wait.signal?.throwIfAborted()
       return this.#protectedFault(error, claims.messageId, this.#writing(profile, token, signer.instance, opened.signatureValues), token)
     }
+  }
+
+  /** WS-SC 1.3 §9: who uses the last key of a token that has expired, and may still be renewed, is told so under that key; to everybody else it is as unknown. */
+  async #expired(envelope: Envelope, profiles: readonly Profile[], claims: Claims): Promise<HttpResponse | undefined> {
+    const lapsed = await Promise.all(envelope.wanted.contexts.map((each) => this.#tokens.lapsed(each as TokenId)))
+    const token = lapsed.find((each) => each !== undefined)
+    if (token === undefined) return undefined
+    // What does not open is refused as under a context that is not known.
+    const found = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), 'remembered').catch((reason: unknown) => {
+      if (reason instanceof SecurityFailure) return undefined
+      throw reason
+    })
+    if (found?.opened.signer?.kind !== 'context' || found.opened.signer.identifier !== token.id || token.suite !== found.profile.suite) return undefined
+    const error = new PeerViolation('ERR_WSC_EXPIRED', 'the context has expired', FAULTS.renewNeeded)
+    this.#events.emit('security', { code: error.code, detail: error.message })
+    const { profile, opened: { signer, signatureValues } } = found
+    return this.#protectedFault(error, claims.messageId, this.#writing({ ...profile, ...names(claims.versions) }, token, signer.instance, signatureValues), token)
   }
 
   async #cancel(opened: Opened, signer: { readonly identifier: string; readonly instance: string | undefined }, profile: Profile): Promise<HttpResponse> {

@@ -47,10 +47,12 @@ export const sandesha2: Profile = {
   bootstrap: { ...BASIC256_SHA1.bootstrap, keyOrder: 'encryption-first', includeCertificate: 'requests', certificateReference: 'issuer-serial' },
   // Seen: the fault of a message under a context that is not known.
   contextLost: ['InvalidSecurity'],
+  // Seen: Renew is answered by ActionNotSupported.
+  renewal: 'replace',
 }
 /** WCF of .NET Framework, message security. By its source: SignBeforeEncrypt with an encrypted signature, RM bodies encrypted, HMAC-SHA256 in *Sha256. */
 export const wcf: Profile = { ...BASIC256_SHA1, encryptSignature: true, encryptLifecycle: true, bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true } }
 /** .NET (dotnet/wcf) and CoreWCF: TLS, the SCT signs the Timestamp alone. By its source: no derived keys. */
 export const wcfTransport: Profile = { ...BASIC256_SHA1, protection: 'transport', derivedKeys: false }
 /** IBM WebSphere: its engine is a relative of Sandesha2; by its documentation an encrypted Body and signature. */
-export const was: Profile = { ...sandesha2, encryptSignature: true }
+export const was: Profile = { ...sandesha2, encryptSignature: true, renewal: 'renew' }

@@ -47,6 +47,8 @@ export interface Profile {
    * A hint, never a command (D9): it makes the client ask for a token anew, nothing else.
    */
   readonly contextLost: readonly string[]
+  /** How a token lives longer: by a new key, or, at peers that give none, by another token and a new sequence under it. */
+  readonly renewal: 'renew' | 'replace'
   /** Accepted beside what we write ourselves when a message is opened. */
   readonly accept: { readonly sha1: boolean }
 }
@@ -75,7 +77,7 @@ export const DEFAULT_PROFILE: Profile = {
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false,
   bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
-  contextLost: ['BadContextToken'], accept: { sha1: false },
+  contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', accept: { sha1: false },
 }
 /** Basic256 as the stacks mean it: SHA-1 digests, HMAC-SHA1, RSA-SHA1. Named, because it weakens. */
 export const BASIC256_SHA1: Profile = {

@@ -254,7 +254,8 @@ class Opening {
     // Peer Metro 4: the signature that endorses a later renewal names the current instance, and is made with the context's first secret.
     const other = this.#mayEndorse() ? resolved.others().find((each) => checkValue(signature, each.key)) : undefined
     if (other === undefined) throw badMac()
-    return { signer: other.signer, otherSecret: true }
+    // What it is for is what it names; that its maker has had the context from the beginning is what it proves.
+    return { signer: resolved.candidates()[0]?.signer ?? other.signer, otherSecret: true }
   }
   #settled(candidate: Candidate): Signer {
     this.#references.settle(candidate)

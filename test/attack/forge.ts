@@ -116,7 +116,7 @@ export async function rows(store: Store<never> | Store<undefined> | Store): Prom
 export function opener(secrets: World['secrets']): (body: Uint8Array, at?: number) => DecodeLine {
   const keys = new RecordedKeys({
     certificates: ['client.pem', 'service.pem', 'intruder.pem'].map(pem), privateKeys: ['client.key.pem', 'service.key.pem', 'intruder.key.pem'].map(pem),
-    contexts: secrets.map(({ identifier, secret }) => ({ identifier, secret: secret.export().toString('base64') })), passwords: { alice: 'in wonderland' },
+    contexts: secrets.map(({ identifier, instance, secret }) => ({ identifier, ...(instance !== undefined && { instance }), secret: secret.export().toString('base64') })), passwords: { alice: 'in wonderland' },
   })
   return (body, at = Date.now()) => decodeMessage(body, keys, { suite: 'Basic256Sha256' }, at)
 }
