@@ -98,15 +98,16 @@ export class Scope<S extends Scoped> {
     // First what is wrong with the message itself: of several complaints that is the one that its sender must hear.
     if (unanswerable !== undefined) this.#complain(unanswerable, received, exchange)
     const shell = unanswerable !== undefined || body.kind === 'create-sequence' ? undefined : this.#laneOf(received, via, exchange)
-    for (const acknowledgement of received.acknowledgements) {
-      const of = this.#named(acknowledgement.sequence, received, exchange)
-      if (of !== undefined) add(of, { kind: 'acknowledgement', acknowledgement, alone, ...carried(of) })
-    }
+    // Then what is asked, then what is told: of a pair that is not known the sender must hear that its own sequence is not.
     for (const sequence of received.ackRequested) {
       // A numbered message is acknowledged by itself.
       if (sequence === received.sequence?.id) continue
       const of = this.#named(sequence, received, exchange)
       if (of !== undefined) add(of, { kind: 'ack-requested', sequence, ...carried(of) })
+    }
+    for (const acknowledgement of received.acknowledgements) {
+      const of = this.#named(acknowledgement.sequence, received, exchange)
+      if (of !== undefined) add(of, { kind: 'acknowledgement', acknowledgement, alone, ...carried(of) })
     }
     if (unanswerable !== undefined) return
     if (body.kind === 'create-sequence') return this.#create(received, body, exchange, add)
