@@ -33,7 +33,7 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
-import { bootstrapPolicy, type Claims, claimsOf, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Written } from './wire.ts'
+import { bootstrapPolicy, type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Written } from './wire.ts'
 import { type Versions, versionsOf } from './profiles/versions.ts'
 import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
@@ -297,10 +297,10 @@ class ServiceFace<Tx> implements Service {
   }
 
   #ask(opened: Opened, ask: Pick<TokenAsk, 'request' | 'principal' | 'suite' | 'signer'>, messageId: string | undefined): Promise<Answered> {
-    const [value] = opened.signatureValues
-    // Under TLS nothing is signed and nobody else can send it again: what tells two requests apart is what they say.
+    const value = opened.level === 'transport' ? undefined : opened.signatureValues[0]
+    // Nobody else can send again what came under TLS, where the Timestamp is signed at most: what tells two requests apart is what they say.
     const { principal } = ask
-    const mark = value ?? JSON.stringify([principal.kind, principalName(principal), messageId ?? urnUuid(this.#random)])
+    const mark = value ?? JSON.stringify([principal.kind, principalName(principal), ask.request.kind, messageId ?? urnUuid(this.#random)])
     const until = (opened.timestamp?.expires ?? this.#clock.now()) + REPLAY_MARGIN_MS
     return this.#tokens.answer({ ...ask, peer: this.#address ?? '', replay: { key: digest('sha256', mark).toString('hex'), until }, ...(messageId !== undefined && { messageId }) })
   }
@@ -464,7 +464,7 @@ class ServiceFace<Tx> implements Service {
 function tokenRequestOf(opened: Opened, action: string): TokenRequest {
   const [element] = opened.envelope.body.elements()
   if (element === undefined) throw new PeerViolation('ERR_TRUST_REQUEST', 'the Body is empty', FAULTS.invalidRequest)
-  const request = readTokenRequest(element)
+  const request = readTokenRequest(element, (id) => contextIn(opened.envelope, id))
   if (action !== trustAction(request.sc, request.kind, 'request')) throw new PeerViolation('ERR_TRUST_ACTION', 'the action says another thing than the Body', FAULTS.invalidRequest)
   return request
 }

@@ -113,7 +113,7 @@ export const answerPolicy = (options: PolicyOptions): Policy => {
 }
 /** The policy for the messages that establish or renew a context. WS-SC 1.3 §3: the entropies in them are encrypted, by the message or by TLS. */
 export const bootstrapPolicy = ({ profile, limits, isUnderTls }: PolicyOptions & { readonly isUnderTls: boolean }): Policy => ({
-  level: isUnderTls ? 'transport' : 'headers', algorithms: acceptedBy(profile), encryptBody: !isUnderTls, signer: isUnderTls ? 'any' : 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits,
+  level: isUnderTls ? 'transport' : profile.bootstrap.accept === 'dangerBody' ? 'body' : 'headers', algorithms: acceptedBy(profile), encryptBody: !isUnderTls, signer: isUnderTls ? 'any' : 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits,
 })
 const levelOf = (profile: Profile): Level => (profile.protection === 'transport' ? 'transport' : 'headers')
 /** A minute ahead, five minutes of life: what the Java stacks hold to. */
@@ -154,11 +154,11 @@ export function hintedFault(envelope: Envelope): ReceivedFault | undefined {
   return fault === undefined ? undefined : readFault(fault, envelope.header?.elements() ?? [])
 }
 
-/** The addressing of an opened message, every property of it covered. */
+/** The addressing of an opened message, every property of it covered, but where the policy asked for less. */
 export function readCovered(opened: Opened): Addressing {
   const addressing = readAddressing(opened.envelope)
   if (addressing === undefined) throw new PeerViolation('ERR_WSA_MISSING', 'the message has no addressing headers', FAULTS.messageAddressingHeaderRequired)
-  mustBeCovered(opened, addressing.elements)
+  if (opened.level !== 'body') mustBeCovered(opened, addressing.elements)
   return addressing
 }
 
@@ -217,9 +217,13 @@ function bodyWords(opened: Opened, identifier: string, addressing: Addressing, r
 function namesSigner(envelope: Envelope, str: ScopeReference, identifier: string): boolean {
   if (str.form === 'unattached') return str.uri === identifier
   if (str.form !== 'attached') return false
-  const element = envelope.ids.get(str.uri.slice(1))
-  return element !== undefined && element.parent === envelope.security && element.local === 'SecurityContextToken' && SC_VERSIONS.has(element.ns)
-    && element.first(element.ns, 'Identifier')?.text.trim() === identifier
+  const element = contextIn(envelope, str.uri.slice(1))
+  return element?.first(element.ns, 'Identifier')?.text.trim() === identifier
+}
+/** The token of that id in our own Security header: one that stands elsewhere is none. */
+export function contextIn(envelope: Envelope, id: string): Element | undefined {
+  const element = envelope.ids.get(id)
+  return element !== undefined && element.parent === envelope.security && element.local === 'SecurityContextToken' && SC_VERSIONS.has(element.ns) ? element : undefined
 }
 
 const RESERVED: ReadonlySet<string> = new Set([...ADDRESSING_VERSIONS.keys(), ...RM_VERSIONS.keys(), ...TRUST_VERSIONS.keys(), ...SC_VERSIONS.keys(), NS.wsse, NS.wsse11, NS.wsmc])

@@ -175,6 +175,7 @@ const CHOICES: Choices = {
   encryptLifecycle: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'],
 }
 const BOOTSTRAP_CHOICES: Choices = {
+  accept: ['headers', 'dangerBody'],
   addressing: ['200508', '200408'], order: ORDERS, encryptSignature: [true, false], keyOrder: KEY_ORDERS, derivedKeys: [true, false], includeCertificate: ['requests', 'always'],
   certificateReference: ['thumbprint', 'issuer-serial', 'subject-key-identifier'],
 }

@@ -43,8 +43,9 @@ export const sandesha2: Profile = {
   keyOrder: 'encryption-first',
   // Seen: answers carry the token too.
   includeToken: 'always',
-  // Seen: EncryptedKey in front of the certificate, which answers name by issuer and serial number.
-  bootstrap: { ...BASIC256_SHA1.bootstrap, keyOrder: 'encryption-first', includeCertificate: 'requests', certificateReference: 'issuer-serial' },
+  // Seen: EncryptedKey in front of the certificate, which answers name by issuer and serial number; and a client whose token requests are in another
+  // version of WS-Addressing than its policy names, so that their addressing headers are not signed.
+  bootstrap: { ...BASIC256_SHA1.bootstrap, accept: 'dangerBody', keyOrder: 'encryption-first', includeCertificate: 'requests', certificateReference: 'issuer-serial' },
   // Seen: the fault of a message under a context that is not known.
   contextLost: ['InvalidSecurity'],
   // Seen: Renew is answered by ActionNotSupported.

@@ -57,6 +57,8 @@ export interface Profile {
 export interface BootstrapProfile {
   /** Absent: as the application's messages. */
   readonly addressing?: '200508' | '200408'
+  /** What of the peer's messages must be signed: every addressing header too, or Body and Timestamp alone. Ours sign all of it in any case. */
+  readonly accept: 'headers' | 'dangerBody'
   readonly order: 'sign-before-encrypt' | 'encrypt-before-sign'
   readonly encryptSignature: boolean
   /** Under X.509: the token of the signature stands first, or the EncryptedKey. */
@@ -75,7 +77,7 @@ export const DEFAULT_PROFILE: Profile = {
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false,
-  bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
+  bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
   contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', accept: { sha1: false },
 }

@@ -433,8 +433,9 @@ class Opening {
   }
 
   #confirmations(primary: Verified | undefined): readonly string[] {
-    // WSS 1.1 §7: a confirmation that is not signed confirms nothing.
-    return this.#envelope.security.all(NS.wsse11, 'SignatureConfirmation').filter((each) => primary?.covered.has(each)).map(confirmationOf)
+    // WSS 1.1 §7: a confirmation that is not signed, or under TLS, confirms nothing.
+    const isUnderTls = this.#policy.level === 'transport'
+    return this.#envelope.security.all(NS.wsse11, 'SignatureConfirmation').filter((each) => isUnderTls || primary?.covered.has(each)).map(confirmationOf)
   }
 }
 
