@@ -60,7 +60,7 @@ export function measured(bodyBytes: number, profile: Profile = DEFAULT_PROFILE):
   const writing = { profile, role: 'initiator' as const, instance, now: NOW, random: systemRandom, limits: DEFAULT_LIMITS }
   const protect = (): Buffer => Buffer.from(encode(outbound, token, writing).xml, 'utf8')
   const wire = protect()
-  const policy = sessionPolicy({ profile, limits: DEFAULT_LIMITS, encryptBody: true })
+  const policy = { ...sessionPolicy({ profile, limits: DEFAULT_LIMITS }), encryptBody: true }
   const opening = (): number => open(read(wire, DEFAULT_LIMITS), keys, policy, NOW).covered.size
   if (opening() !== SIGNED_PARTS) throw new Error(`the message has other parts than the floor: ${opening()}`)
 

@@ -31,16 +31,21 @@ export function checkOnContextLost(choice: string | undefined): void {
 }
 
 export function checkClientBootstrap(bootstrap: ClientBootstrap, trust: Trust): void {
-  if (bootstrap?.kind !== 'x509' || bootstrap.service === undefined) throw new UsageError('ERR_USAGE_BOOTSTRAP', 'bootstrap says how a conversation begins: x509({ certificate, key, service }), at the client')
+  const isClients = bootstrap?.kind === 'certificateOverTls' ? !('trust' in bootstrap) : 'service' in (bootstrap ?? {}) || (bootstrap?.kind === 'usernameOverTls' && 'user' in bootstrap)
+  if (!isClients) {
+    throw new UsageError('ERR_USAGE_BOOTSTRAP', 'bootstrap says how a conversation begins: what x509({ certificate, key, service }), usernameForCertificate, usernameOverTls or certificateOverTls give, at the client')
+  }
   readableTrust(trust)
 }
 export function checkAccepted(accept: readonly ServiceBootstrap[]): void {
   if (!Array.isArray(accept) || accept.length === 0) throw new UsageError('ERR_USAGE_ACCEPT', 'accept is a list of bootstraps, one at least: [x509({ identity, trust })]')
   for (const each of accept) {
-    if (each?.kind !== 'x509' || 'service' in each) throw new UsageError('ERR_USAGE_ACCEPT', 'accept holds what x509({ identity, trust }) gives, at the service')
-    readableTrust(each.trust)
+    const isServices = each?.kind === 'usernameOverTls' ? 'password' in each : KINDS.has(each?.kind) && !('service' in each) && ('trust' in each || 'password' in each || 'endorsing' in each)
+    if (!isServices) throw new UsageError('ERR_USAGE_ACCEPT', 'accept holds what x509({ identity, trust }), usernameForCertificate, usernameOverTls or certificateOverTls give, at the service')
+    if ('trust' in each) readableTrust(each.trust)
   }
 }
+const KINDS: ReadonlySet<string | undefined> = new Set(['x509', 'usernameForCertificate', 'usernameOverTls', 'certificateOverTls'])
 export function checkName(name: string | undefined): void {
   if (name !== undefined && !isText(name)) throw new UsageError('ERR_USAGE_NAME', `the name of a conversation is a text of 1 to ${LONGEST_NAME} characters`)
 }

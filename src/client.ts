@@ -8,33 +8,33 @@ import type { ClientBootstrap } from './bootstraps.ts'
 import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, waitOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Conversation, ConversationFace } from './conversation.ts'
-import { type Certificate, checkTrust, type Trust } from './crypto/certificate.ts'
+import type { Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
-import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, SoapFault, StoreFailed, TransportFailed, UsageError, WsrmError } from './errors.ts'
-import { Gate, type OwnKeys } from './gate.ts'
+import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, StoreFailed, TransportFailed, UsageError, WsrmError } from './errors.ts'
+import { Establisher, isOverTls, type Line, mustConfirm, ownKeysOf, principalOf } from './establish.ts'
+import { Gate } from './gate.ts'
+import { type ClientListenOptions, Inbox } from './inbox.ts'
 import { type ConversationEvents, Listeners, tell, warn } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 import { type Bound, hintedContext, Recovery, saidContext } from './recovery.ts'
 import { type EngineEvent, type OpenOptions, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING } from './rm/timing.ts'
-import type { Hint, LaneId, Outbound, ReceivedFault } from './rm/turn.ts'
+import { addressOf, type Endpoint, type Hint, type LaneId, type Outbound, type ReceivedFault } from './rm/turn.ts'
 import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
-import type { Established } from './sct/requestor.ts'
-import { currentInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest } from './sct/token.ts'
+import type { TokenId } from './sct/token.ts'
 import { type Sealed, sealedStore, takeUp, type TakenUp } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
-import { writeAddressing } from './soap/addressing.ts'
-import { readTokenResponse, trustAction, writeTokenRequest } from './soap/trust.ts'
+import { MC_ANONYMOUS_PREFIX } from './spec/versions.ts'
 import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, soapHeaders } from './transport/http.ts'
 import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer } from './transport/http-client.ts'
-import { bootstrapPolicy, encode, encodeUnderToken, hintedFault, mustUnderstand, readCovered, sessionPolicy, versionsOf, type Written } from './wire.ts'
-import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
+import type { ClientTls } from './transport/tls.ts'
+import { answerPolicy, encode, hintedFault, type Written } from './wire.ts'
+import { versionsOf } from './profiles/versions.ts'
 import { read } from './wss/open.ts'
-import type { SessionToken } from './wss/protect.ts'
 import { ReplayCache } from './wss/replay.ts'
 
 export interface ClientOptions {
@@ -48,6 +48,10 @@ export interface ClientOptions {
   readonly limits?: Partial<Limits>
   /** First resend after so long, doubled each time. Default: 2 s. */
   readonly retransmitAfterMs?: number
+  /** With `endpoint: 'make-connection'`: the mailbox is asked so long after something is awaited, then at twice the pause each time. Default: 250 ms. */
+  readonly pollAfterMs?: number
+  /** With `endpoint: 'address'`: where this client listens for what is sent to it; a named conversation needs the same place after a restart. */
+  readonly listen?: ClientListenOptions
   /** Sees every message and, where it asks, every secret. For recordings only. */
   readonly dangerTap?: DangerTap
 }
@@ -96,8 +100,8 @@ export async function connect(url: string | URL, options: ClientOptions & Connec
   }
 }
 
-/** What belongs to a peer as one principal under one policy: the key of its token, and how to speak to it. */
-interface Line { readonly url: string; readonly options: ConnectOptions; readonly profile: Profile; readonly own: OwnKeys; readonly peer: PeerKey }
+/** What belongs to a peer as one principal under one policy: how to speak to it, and the key of its token. */
+interface PeerLine extends Line { readonly peer: PeerKey }
 
 /** A conversation that is open in this process. */
 interface Open extends Bound { readonly events: Listeners<ConversationEvents> }
@@ -109,13 +113,13 @@ class ClientFace implements Client {
   readonly #random: RandomSource
   readonly #engine: SequenceEngine
   readonly #gate: Gate
+  readonly #inbox: Inbox
   readonly #http: HttpClient
   readonly #tap: DangerTap | undefined
   readonly #lasting: boolean
   /** By the name of the token's key. */
-  readonly #lines = new Map<string, Line>()
-  /** Certificates of services that proved to have them, by thumbprint. */
-  readonly #proven = new Map<string, Certificate>()
+  readonly #lines = new Map<string, PeerLine>()
+  readonly #establisher: Establisher
   readonly #open = new Map<LaneId, Open>()
   readonly #recovery: Recovery
   readonly #sealed: Sealed<unknown>
@@ -123,7 +127,7 @@ class ClientFace implements Client {
   #exchanges = 0
 
   constructor(options: ClientOptions) {
-    checkCounts(options, ['retransmitAfterMs'])
+    checkCounts(options, ['retransmitAfterMs', 'pollAfterMs'])
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
@@ -135,19 +139,27 @@ class ClientFace implements Client {
     this.#http = createHttpClient({ limits: this.#limits, clock: this.#clock, ...(options.dispatcher !== undefined && { dispatcher: options.dispatcher }) })
     this.tokens = new SctManager({
       ...shared,
-      establish: (peer, request, signal) => this.#establish(this.#lineOf(peerName(peer)), request, signal),
-      renewWith: (token, request, signal, messageId) => this.#establish(this.#lineOf(token.peer), request, signal, { token, messageId }),
-      cancelWith: (token, request, signal) => this.#cancelWith(token, request, signal),
+      establish: (peer, request, signal) => this.#establisher.establish(this.#lineOf(peerName(peer)), request, signal),
+      renewWith: (token, request, signal, messageId) => this.#establisher.establish(this.#lineOf(token.peer), request, signal, { token, messageId }),
+      cancelWith: (token, request, signal) => this.#establisher.cancel(this.#lineOf(token.peer), token, request, signal),
       renews: (peer) => this.#lines.get(peer)?.profile.renewal !== 'replace',
     })
     this.tokens.on('renewed', ({ tokenId }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('renewed', { tokenId }) })
     this.tokens.on('notRenewed', ({ tokenId, error }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('notRenewed', { tokenId, error }) })
     this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache())
+    this.#establisher = new Establisher({
+      gate: this.#gate, clock: this.#clock, random: this.#random, limits: this.#limits,
+      post: (line, written, signal) => this.#post(line, written, signal), writing: (token) => this.tokens.writing(token),
+    })
+    this.#inbox = new Inbox({
+      listen: options.listen, limits: this.#limits, clock: this.#clock, random: this.#random, tokens: this.tokens, gate: this.#gate, tap: this.#tap, nextExchange: () => ++this.#exchanges,
+      engine: () => this.#engine, line: (token) => this.#lines.get(token.peer), refused: (code, detail) => this.#refused(code, detail),
+    })
     this.#engine = new SequenceEngine({
-      ...shared, security: this.tokens, restoreDetached: true,
-      timing: { ...DEFAULT_TIMING, ...(options.retransmitAfterMs !== undefined && { retransmitMs: options.retransmitAfterMs }) },
+      ...shared, security: this.tokens, restoreDetached: true, takesSequences: false,
+      timing: { ...DEFAULT_TIMING, ...(options.retransmitAfterMs !== undefined && { retransmitMs: options.retransmitAfterMs }), ...(options.pollAfterMs !== undefined && { pollMs: options.pollAfterMs }) },
       transmit: (outbound, signal) => this.#transmit(outbound, signal),
-      respond: () => undefined,
+      respond: (exchange, answer) => this.#inbox.respond(exchange, answer),
       deliver: () => Promise.resolve(undefined),
       observe: (event) => this.#observe(event),
     })
@@ -176,7 +188,7 @@ class ClientFace implements Client {
     const events = new Listeners<ConversationEvents>()
     const opened = (lane: LaneId): Open => ({
       lane, events, peer: line.peer, resumes: options.onContextLost !== 'report', doubtful: options.dangerResendDoubtful === true ? 'move' : 'stay',
-      mustTrust: async (token) => this.#mustTrust(await this.tokens.get(token), line), report: (error) => tell(events, error),
+      mustTrust: async (token) => this.#establisher.mustTrust(await this.tokens.get(token), line, options.signal), report: (error) => tell(events, error),
     })
     // Before anything is waited for: of several who ask at the same moment one gets it.
     if (known !== undefined) this.#open.set(known, opened(known))
@@ -207,13 +219,13 @@ class ClientFace implements Client {
     })
   }
 
-  async #taken(line: Line, options: ConnectOptions, known: LaneId | undefined): Promise<{ readonly lane: LaneId; readonly tokenId: TokenId }> {
+  async #taken(line: PeerLine, options: ConnectOptions, known: LaneId | undefined): Promise<{ readonly lane: LaneId; readonly tokenId: TokenId }> {
     const lane = known ?? await this.#openLane(line, options, waitOf(options))
-    return { lane, tokenId: await this.#tokenOf(lane, line) }
+    return { lane, tokenId: await this.#tokenOf(lane, line, options.signal) }
   }
 
   /** Step 1 of the flow: a live token of this peer is a required argument of `engine.open`, the only producer of CreateSequence. */
-  async #openLane(line: Line, options: ConnectOptions, wait: Wait): Promise<LaneId> {
+  async #openLane(line: PeerLine, options: ConnectOptions, wait: Wait): Promise<LaneId> {
     for (let tries = 0; tries < HAND_OVERS; tries++) {
       const tokenId = await this.tokens.token(line.peer, wait)
       // In use before anything else is waited for: the last conversation under it may be ending at this moment, and would cancel it.
@@ -221,8 +233,8 @@ class ClientFace implements Client {
       try {
         const token = await this.tokens.get(tokenId)
         if (token === undefined) continue
-        await this.#mustTrust(token, line)
-        return await this.#engine.open(tokenId, openOptions(line, options))
+        await this.#establisher.mustTrust(token, line, options.signal)
+        return await this.#engine.open(tokenId, openOptions(line, options, await this.#endpoint(line)))
       } finally {
         use[Symbol.dispose]()
       }
@@ -230,28 +242,28 @@ class ClientFace implements Client {
     throw new BootstrapFailed('ERR_BOOTSTRAP', 'every token ended while it was handed over', { retryable: true })
   }
   /** A conversation that comes back from the store must be the one that is asked for: the same service, as the same principal, under the same policy. */
-  async #tokenOf(lane: LaneId, line: Line): Promise<TokenId> {
+  async #tokenOf(lane: LaneId, line: PeerLine, signal: AbortSignal | undefined): Promise<TokenId> {
     const tokenId = this.#engine.status(lane)?.tokenId
     const token = tokenId === undefined ? undefined : await this.tokens.remembered(tokenId)
     if (tokenId === undefined || token === undefined) throw new UsageError('ERR_CONVERSATION_OVER', 'the conversation is over')
     if (token.peer !== peerName(line.peer)) throw new UsageError('ERR_NAME_TAKEN', 'the conversation of that name has another service, another certificate or another profile')
-    await this.#mustTrust(token, line)
+    await this.#establisher.mustTrust(token, line, signal)
+    const endpoint = this.#engine.status(lane)?.endpoint
+    if (endpoint?.kind === 'address' && addressOf(await this.#endpoint(line)) !== endpoint.address) {
+      throw new UsageError('ERR_USAGE_LISTEN', `the service sends the replies of this conversation to ${endpoint.address}: listen there, or give that as listen.address`)
+    }
     return tokenId
   }
-  /** A token that was there already was had from somebody whom another call trusted, perhaps in another process: this one has its own word. */
-  async #mustTrust(token: SecurityContextToken | undefined, { options: { bootstrap, trust, signal } }: Line): Promise<void> {
-    const thumbprint = token?.principal.kind === 'certificate' ? token.principal.thumbprint : ''
-    mustBeNamed(token?.principal, { bootstrap, trust })
-    const certificate = thumbprint === bootstrap.service.sha256 ? bootstrap.service : this.#proven.get(thumbprint)
-    if (certificate !== undefined) return checkTrust(certificate, trust, this.#clock.now(), signal)
-    const isPinned = 'pins' in trust && trust.pins.some((pin) => pin.replaceAll(/[:\s]/g, '').toLowerCase() === thumbprint)
-    // A certificate of an earlier process that is not the named one is known by its thumbprint only: enough for a pin, nothing to show to `verify`.
-    if (!isPinned && !('verify' in trust)) throw new BootstrapFailed('ERR_WSS_UNTRUSTED', 'the token was had from a service that is not trusted here')
+  /** Where a new conversation takes what is sent to it: a mailbox of its own, or the one address of this client. */
+  async #endpoint({ profile: { endpoint } }: Line): Promise<Endpoint> {
+    if (endpoint === 'make-connection') return { kind: endpoint, address: `${MC_ANONYMOUS_PREFIX}${urnUuid(this.#random)}` }
+    return endpoint === 'address' ? { kind: endpoint, address: await this.#inbox.address() } : { kind: endpoint }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#recovery.close()
     await this.#engine[Symbol.asyncDispose]()
+    await this.#inbox[Symbol.asyncDispose]()
     await this.tokens[Symbol.asyncDispose]()
     await this.#http[Symbol.asyncDispose]()
   }
@@ -263,85 +275,21 @@ class ClientFace implements Client {
   }
   #boundTo(token: TokenId): readonly Open[] { return [...this.#open.values()].filter(({ lane }) => this.#engine.status(lane)?.tokenId === token) }
 
-  #line(url: string, options: ConnectOptions): Line {
-    const { bootstrap } = options
-    const profile = options.profile ?? DEFAULT_PROFILE
-    const peer: PeerKey = {
-      endpoint: url, principal: `x509:${bootstrap.certificate.sha256}`, sc: versionsOf(profile).sc, suite: profile.suite,
-      // S12: no other principal, and no other choice of protection, gets this token.
-      policy: digest('sha256', JSON.stringify([profile, bootstrap.service.sha256])).toString('hex'),
-    }
-    const line: Line = { url, options, profile, peer, own: { certificates: [bootstrap.certificate, bootstrap.service], privateKeys: [bootstrap.key] } }
+  #line(url: string, { bootstrap, trust, profile = DEFAULT_PROFILE }: ConnectOptions): PeerLine {
+    checkLine(url, bootstrap, profile)
+    const service = 'service' in bootstrap ? bootstrap.service.sha256 : ''
+    const principal = principalOf(bootstrap)
+    // S12: no other principal, and no other choice of protection, gets this token.
+    const policy = digest('sha256', JSON.stringify([profile, service])).toString('hex')
+    const peer: PeerKey = { endpoint: url, principal, sc: versionsOf(profile).sc, suite: profile.suite, policy }
+    const line: PeerLine = { url, bootstrap, trust, profile, peer, own: ownKeysOf(bootstrap), tls: tlsOf(bootstrap, trust) }
     this.#lines.set(peerName(peer), line)
     return line
   }
-  #lineOf(name: string): Line {
+  #lineOf(name: string): PeerLine {
     const line = this.#lines.get(name)
     if (line === undefined) throw new UsageError('ERR_USAGE_LINE', 'the peer of this token was not connected to in this process')
     return line
-  }
-
-  // ---- the token's exchanges ----
-
-  async #establish(line: Line, request: TokenRequest, signal: AbortSignal, renewal?: { readonly token: SecurityContextToken; readonly messageId: string }): Promise<Established> {
-    const { profile, options: { bootstrap, trust } } = line
-    const versions = versionsOf(profile)
-    const action = trustAction(request.sc, request.kind, 'request')
-    // D23: a renewal is repeated with the same MessageID, for which the recipient has kept the answer.
-    const messageId = renewal?.messageId ?? urnUuid(this.#random)
-    const headers = writeAddressing({ action, to: line.url, messageId, replyTo: 'anonymous' }, versions.addressing, versions.soap)
-    const { xml } = protectBootstrap(
-      { soap: versions.soap, headers, body: [writeTokenRequest(request)] },
-      { certificate: bootstrap.certificate, key: bootstrap.key, peerCertificate: bootstrap.service },
-      { profile, now: this.#clock.now(), random: this.#random, ...(renewal !== undefined && { endorse: sessionToken(renewal.token) }) },
-    )
-    const answer = await this.#post(line, { xml, action, soap: versions.soap }, signal)
-    const envelope = this.#protectedAnswer(answer, request.kind)
-    const opened = await this.#gate.open(envelope, line.own, bootstrapPolicy({ profile, limits: this.#limits }))
-    mustUnderstand(opened)
-    const addressing = readCovered(opened)
-    // S10: the answer to this very request, once.
-    if (addressing.relatesTo !== messageId || addressing.action !== trustAction(request.sc, request.kind, 'response')) throw new BootstrapFailed('ERR_BOOTSTRAP_UNRELATED', 'the answer belongs to another request')
-    if (this.#gate.mark(opened, 'bootstrap') === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very answer was seen before', FAULTS.failedCheck)
-    const principal = await authenticate(opened, { trust, now: this.#clock.now(), signal })
-    mustBeNamed(principal, line.options)
-    if (opened.signer?.kind === 'certificate') this.#proven.set(opened.signer.certificate.sha256, opened.signer.certificate)
-    const [element] = opened.envelope.body.elements()
-    if (element === undefined) throw new BootstrapFailed('ERR_BOOTSTRAP_EMPTY', 'the answer has an empty Body')
-    return { response: readTokenResponse(element, request.kind), principal }
-  }
-
-  async #cancelWith(token: SecurityContextToken, request: TokenRequest, signal: AbortSignal): Promise<void> {
-    const line = this.#lineOf(token.peer)
-    const action = trustAction(token.sc, 'cancel', 'request')
-    const messageId = urnUuid(this.#random)
-    const parts = { action, headers: [], body: [writeTokenRequest(request)], declarations: {} }
-    const instance = this.tokens.writing(token)
-    const written = encodeUnderToken(parts, { to: line.url, messageId }, token, { profile: line.profile, role: 'initiator', instance, now: this.#clock.now(), random: this.#random, limits: this.#limits })
-    const envelope = this.#protectedAnswer(await this.#post(line, written, signal), 'cancel')
-    // The answer is the last message under the token, which has ended here already.
-    const opened = await this.#gate.open(envelope, line.own, sessionPolicy({ profile: line.profile, limits: this.#limits }), 'remembered')
-    const addressing = readCovered(opened)
-    if (addressing.relatesTo !== messageId || opened.signer?.kind !== 'context' || opened.signer.identifier !== token.id) throw new BootstrapFailed('ERR_BOOTSTRAP_UNRELATED', 'the answer belongs to another request')
-    const [element] = opened.envelope.body.elements()
-    if (element === undefined) throw new BootstrapFailed('ERR_BOOTSTRAP_EMPTY', 'the answer has an empty Body')
-    readTokenResponse(element, 'cancel')
-  }
-
-  /** The envelope of an answer that must be protected; a fault without protection ends the request with what it says (D9: it is a hint, and the request has failed in any case). */
-  #protectedAnswer(answer: PostAnswer, kind: string): ReturnType<typeof read> {
-    if (answer.body.length === 0) {
-      // 4xx says that the request is at the wrong place, or is no request for it: asking again changes nothing.
-      const { status } = answer
-      const isOurs = status >= 400 && status < 500 && status !== 408 && status !== 429
-      const hint = isOurs ? ': no such service there? Look at the path of the URL' : ''
-      throw new BootstrapFailed('ERR_BOOTSTRAP_NO_ANSWER', `the request for a token (${kind}) was answered with HTTP ${status} and no message${hint}`, { retryable: !isOurs })
-    }
-    const envelope = read(answer.body, this.#limits)
-    if (envelope.security !== undefined) return envelope
-    const fault = hintedFault(envelope)
-    if (fault !== undefined) throw new SoapFault(fault)
-    throw new SecurityFailure('ERR_WSS_UNPROTECTED', 'the answer is not protected', FAULTS.failedCheck)
   }
 
   async #post(line: Line, written: Written, signal: AbortSignal): Promise<PostAnswer> {
@@ -349,7 +297,7 @@ class ClientFace implements Client {
     const headers = soapHeaders(written.soap.name, written.action)
     const exchange = ++this.#exchanges
     this.#tap?.message({ exchange, direction: 'request', at: this.#clock.now(), http: { method: 'POST', path: new URL(line.url).pathname, headers }, body })
-    const answer = await this.#http.post(line.url, { body, headers, signal })
+    const answer = await this.#http.post(line.url, { body, headers, signal, tls: line.tls })
     this.#tap?.message({ exchange, direction: 'response', at: this.#clock.now(), http: { status: answer.status, headers: contentTypeOf(answer) }, body: answer.body })
     return answer
   }
@@ -376,10 +324,10 @@ class ClientFace implements Client {
       return
     }
     // The peer that has renewed a token may have forgotten the key that this was written with: it will be written anew.
-    await this.#answered(outbound, line, answer, () => this.tokens.isOutdated(token.id, instance))
+    await this.#answered(outbound, line, answer, { written, isStale: () => this.tokens.isOutdated(token.id, instance) })
   }
 
-  async #answered(outbound: Outbound, line: Line, answer: PostAnswer, isStale: () => boolean): Promise<void> {
+  async #answered(outbound: Outbound, line: Line, answer: PostAnswer, { written, isStale }: { readonly written: Written; readonly isStale: () => boolean }): Promise<void> {
     if (answer.body.length === 0) {
       const hint = answer.status < 300 ? { kind: 'empty-answer' as const, status: answer.status } : { kind: 'http-failure' as const, status: answer.status }
       this.#engine.hint(outbound.lane, hint, outbound)
@@ -392,8 +340,9 @@ class ClientFace implements Client {
         this.#engine.hint(outbound.lane, hintOf(fault, line.profile, isStale), outbound)
         return
       }
-      const opened = await this.#gate.open(envelope, line.own, sessionPolicy({ profile: line.profile, limits: this.#limits }))
-      const { received } = await this.#gate.receive(opened)
+      const opened = await this.#gate.open(envelope, line.own, answerPolicy({ profile: line.profile, limits: this.#limits }))
+      mustConfirm(opened, written.signatureValues, line.profile)
+      const { received } = await this.#gate.receive(opened, outbound.tokenId)
       // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
       if (received.to === line.url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)
       const says = received.body.kind === 'fault' && received.sequence === undefined && received.tokenId === outbound.tokenId ? saidContext(received.body.fault) : undefined
@@ -405,6 +354,11 @@ class ClientFace implements Client {
       this.#open.get(outbound.lane)?.events.emit('security', { code: error.code, detail: error.message })
       this.#engine.hint(outbound.lane, { kind: 'refused-answer', code: error.code }, outbound)
     }
+  }
+
+  /** What came to the address and belongs to no conversation: those hear of it that have it for theirs. */
+  #refused(code: string, detail: string): void {
+    for (const [lane, { events }] of this.#open) if (this.#engine.status(lane)?.endpoint?.kind === 'address') events.emit('security', { code, detail })
   }
 
   #observe(event: EngineEvent): void {
@@ -428,14 +382,14 @@ class ClientFace implements Client {
   }
 }
 
-/**
- * An authority says whom it vouches for, not who of them the service is: that is who the request was encrypted for. Pins and `verify` say it
- * themselves.
- */
-function mustBeNamed(principal: Principal | undefined, { bootstrap, trust }: Pick<ConnectOptions, 'bootstrap' | 'trust'>): void {
-  if (!('authorities' in trust) || (principal?.kind === 'certificate' && principal.thumbprint === bootstrap.service.sha256)) return
-  throw new SecurityFailure('ERR_WSS_UNTRUSTED', 'the service answered with another certificate than the one that the request was encrypted for', FAULTS.failedAuthentication)
+/** @throws {UsageError} ERR_USAGE_TLS: what TLS shall protect is not under TLS */
+function checkLine(url: string, bootstrap: ClientBootstrap, profile: Profile): void {
+  const needsTls = isOverTls(bootstrap) || profile.protection === 'transport'
+  if (needsTls && URL.canParse(url) && new URL(url).protocol !== 'https:') throw new UsageError('ERR_USAGE_TLS', 'a bootstrap over TLS, and the transport profile, need an https URL')
 }
+/** Over TLS it is TLS that says who the service is, so `trust` is its; otherwise the service signs, and TLS is beside it. */
+const tlsOf = (bootstrap: ClientBootstrap, trust: Trust): ClientTls | undefined =>
+  (isOverTls(bootstrap) ? { trust, credentials: bootstrap.kind === 'certificateOverTls' ? bootstrap.credentials : undefined } : undefined)
 
 /** Choice. */
 const HAND_OVERS = 3
@@ -449,9 +403,9 @@ function hintOf(fault: ReceivedFault, profile: Profile, isStale: () => boolean):
   return isStale() ? { kind: 'http-failure' } : { kind: 'context-fault', says, code: (fault.subcode ?? fault.code).slice(0, 128) }
 }
 
-const openOptions = ({ url, profile }: Line, options: ConnectOptions): OpenOptions => ({
-  resumes: options.onContextLost !== 'report',
-  url, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
+const openOptions = ({ url, profile }: PeerLine, options: ConnectOptions, endpoint: Endpoint): OpenOptions => ({
+  url, endpoint, resumes: options.onContextLost !== 'report',
+  rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
   ...(options.name !== undefined && { name: options.name }),
   ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
 })
@@ -459,10 +413,6 @@ const openOptions = ({ url, profile }: Line, options: ConnectOptions): OpenOptio
 /** The peer is asked to forget the token; that it answers is not worth a long wait. */
 const CANCEL_MS = 5_000
 
-const sessionToken = (token: SecurityContextToken): SessionToken => {
-  const { instance, secret } = currentInstance(token)
-  return { identifier: token.id, instance, secret, sc: token.sc }
-}
 const contentTypeOf = ({ headers }: PostAnswer): Record<string, string> => {
   const value = headerValue(headers, 'content-type')
   return value === undefined ? {} : { 'content-type': value }

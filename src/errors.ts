@@ -10,7 +10,7 @@ export interface FaultRow {
   readonly name: string
   readonly code: 'Sender' | 'Receiver'
   /** Whose namespace the subcode has; `soap` means that Code itself is the name (MustUnderstand, VersionMismatch). */
-  readonly family: 'wsrm' | 'wsse' | 'wsu' | 'wsc' | 'wst' | 'wsa' | 'soap' | 'none'
+  readonly family: 'wsrm' | 'wsmc' | 'wsse' | 'wsu' | 'wsc' | 'wst' | 'wsa' | 'soap' | 'none'
   readonly reason: string
   /** A subcode of the subcode, of the same family: what exactly is wrong with an addressing header. */
   readonly within?: string
@@ -25,7 +25,7 @@ export type FaultName =
   | 'unsupportedAlgorithm' | 'failedAuthentication' | 'messageExpired' | 'badContextToken' | 'unknownDerivationSource' | 'renewNeeded'
   | 'unableToRenew' | 'invalidRequest' | 'requestFailed' | 'actionNotSupported' | 'messageAddressingHeaderRequired' | 'invalidAddressingHeader'
   | 'actionMismatch' | 'invalidCardinality' | 'onlyAnonymousSupported' | 'destinationUnreachable'
-  | 'mustUnderstand' | 'versionMismatch' | 'malformed' | 'receiver'
+  | 'mustUnderstand' | 'versionMismatch' | 'malformed' | 'receiver' | 'missingSelection' | 'unsupportedSelection'
 export const FAULTS: Readonly<Record<FaultName, FaultRow>> = {
   // WS-RM 1.1 §4: reasons are the text's own.
   sequenceTerminated: row('SequenceTerminated', 'wsrm', 'The Sequence has been terminated due to an unrecoverable error.'),
@@ -37,6 +37,9 @@ export const FAULTS: Readonly<Record<FaultName, FaultRow>> = {
   sequenceClosed: row('SequenceClosed', 'wsrm', 'The Sequence is closed and cannot accept new messages.'),
   wsrmRequired: row('WSRMRequired', 'wsrm', 'The RM Destination requires the use of WSRM.'),
   lastMessageNumberExceeded: row('LastMessageNumberExceeded', 'wsrm', 'The value for wsrm:MessageNumber exceeds the value of the MessageNumber accompanying a LastMessage element in this Sequence.'),
+  // WS-MakeConnection §4: reasons are the text's own.
+  missingSelection: row('MissingSelection', 'wsmc', 'The MakeConnection element did not contain any selection criteria.', 'Receiver'),
+  unsupportedSelection: row('UnsupportedSelection', 'wsmc', 'The extension element used in the message selection is not supported by the MakeConnection receiver', 'Receiver'),
   // WSS 1.0 §12, WS-SC 1.3 §9, WS-Trust 1.3 §11.
   failedCheck: row('FailedCheck', 'wsse', 'The signature or decryption was invalid'),
   invalidSecurity: row('InvalidSecurity', 'wsse', 'An error was discovered processing the <wsse:Security> header.'),
@@ -96,7 +99,7 @@ export class XmlError extends WsrmError {}
 /** The peer broke the protocol; `fault` is what it is told. */
 export class PeerViolation extends WsrmError {
   readonly fault: FaultRow
-  /** Headers that had to be understood and are not, as `{ns}local`. */
+  /** Headers that had to be understood and are not, or what a poll selects by and is not known, as `{ns}local`. */
   readonly notUnderstood: readonly `{${string}}${string}`[]
   constructor(code: string, message: string, fault: FaultRow, details?: ErrorDetails & { readonly notUnderstood?: readonly `{${string}}${string}`[] }) {
     super(code, message, details)

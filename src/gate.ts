@@ -15,7 +15,12 @@ import type { Certificate, Envelope, Keys, Opened, Policy } from './wss/keys.ts'
 import { open } from './wss/open.ts'
 import type { ReplayCache } from './wss/replay.ts'
 
-export interface OwnKeys { readonly certificates: readonly Certificate[]; readonly privateKeys: readonly KeyObject[] }
+export interface OwnKeys {
+  readonly certificates: readonly Certificate[]
+  readonly privateKeys: readonly KeyObject[]
+  /** Keys of EncryptedKeys that we have sent, by their SHA-1 names: an answer refers to them. */
+  readonly encryptedKeys?: ReadonlyMap<string, KeyObject>
+}
 
 export class Gate {
   readonly #tokens: SctManager
@@ -34,21 +39,21 @@ export class Gate {
     for (const identifier of envelope.wanted.contexts) {
       contexts.set(identifier, how === 'live' ? await this.#tokens.secrets(identifier) : await this.#tokens.rememberedSecrets(identifier))
     }
-    const keys: Keys = { contexts: (identifier) => contexts.get(identifier) ?? [], ...own, encryptedKey: () => undefined }
+    const { certificates, privateKeys, encryptedKeys } = own
+    const keys: Keys = { contexts: (identifier) => contexts.get(identifier) ?? [], certificates, privateKeys, encryptedKey: (sha1) => encryptedKeys?.get(sha1) }
     return open(envelope, keys, policy, this.#clock.now())
   }
 
-  /** The words of a message under a token that is known here. */
-  async receive(opened: Opened): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
-    const { signer } = opened
-    if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
+  /** The words of a message under a token that is known here. `exchange`: the token whose signed Timestamp opened the TLS exchange that this answers. */
+  async receive(opened: Opened, exchange?: TokenId): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
+    const signer = signerOf(opened, exchange)
     const token = await this.#tokens.get(signer.identifier as TokenId)
     if (token === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'the context ended while the message was opened', FAULTS.badContextToken)
-    const received = decode(opened, token.principal)
+    const received = decode(opened, token.id, token.principal)
     // D8: a copy of a numbered message is the network's duplicate. Its number tells, for as long as the sequence is known and after any restart;
     // were it remembered here too, a busy token would soon have filled what may be remembered, and be refused for it.
     if (!isNumbered(received) && this.mark(opened, signer.identifier) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
-    this.#tokens.noteUsed(token.id, signer.instance)
+    if (opened.signer !== undefined) this.#tokens.noteUsed(token.id, signer.instance)
     return { received, token }
   }
 
@@ -59,6 +64,13 @@ export class Gate {
     const now = this.#clock.now()
     return this.#seen.insert(scope, value, opened.timestamp?.expires ?? now, now)
   }
+}
+
+/** D9: whose token covers the message: its signature says so; under TLS, where answers bear none, the exchange that it answers. */
+function signerOf({ signer, level }: Opened, exchange: TokenId | undefined): { readonly identifier: string; readonly instance: string | undefined } {
+  if (signer === undefined && level === 'transport' && exchange !== undefined) return { identifier: exchange, instance: undefined }
+  if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
+  return signer
 }
 
 /** Decided by its number alone: not what asks for a sequence or ends one, wherever else a number stands beside it. */

@@ -6,7 +6,12 @@
 export { connect, createClient, type Client, type ClientOptions, type ConnectOptions } from './client.ts'
 export type { Conversation, SendOptions } from './conversation.ts'
 export { createService, type Handler, type Service, type ServiceOptions } from './service.ts'
-export { x509, type ClientBootstrap, type Identity, type ServiceBootstrap } from './bootstraps.ts'
+export {
+  certificateOverTls, type ClientBootstrap, type Identity, type ServiceBootstrap, type UnderCertificate, usernameForCertificate, usernameOverTls, type UserOptions, x509,
+} from './bootstraps.ts'
+export type { ClientListenOptions } from './inbox.ts'
+export type { AllowedAddresses } from './outward.ts'
+export type { PasswordOf } from './wss/authenticate.ts'
 export type { Certificate, Trust } from './crypto/certificate.ts'
 export { ApplicationFault, type Commit, type Message, type Outcome, type Reply, type SynchronousTx, type XmlBody } from './message.ts'
 export { BASIC256_SHA1, type BootstrapProfile, DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'

@@ -11,31 +11,31 @@ import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { FAULTS, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
 import { Gate, type OwnKeys } from './gate.ts'
+import { authenticatedBy, isLeftToTls, protectAnswer, serviceKeys, underTls, type UnderTls } from './issue.ts'
 import { ApplicationFault, type Message, messageOf, type Outcome } from './message.ts'
 import { Listeners, type ServiceEvents, tell } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
+import { type AllowedAddresses, Outward } from './outward.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
 import { type DeliveryOutcome, type EngineEvent, type LaneStatus, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from './rm/timing.ts'
 import type { Content, Delivery, ExchangeId, Outbound } from './rm/turn.ts'
 import { patiently } from './sct/flight.ts'
 import { type Answered, SctManager, type TokenAsk } from './sct/manager.ts'
-import type { Principal, SecurityContextToken, TokenId, TokenRequest } from './sct/token.ts'
+import { principalName, type SecurityContextToken, type TokenId, type TokenRequest } from './sct/token.ts'
 import { type Sealed, sealedStore, takeUp } from './sealed.ts'
 import type { Keyring } from './serializer/keyring.ts'
 import { writeAddressing } from './soap/addressing.ts'
 import { writeApplicationFault, writeFault } from './soap/envelope.ts'
 import { readTokenRequest, readTrustAction, trustAction, writeTokenResponse } from './soap/trust.ts'
-import { RM11, SC05, SC13, SOAP11, SOAP12, WSA04, WSA10 } from './spec/versions.ts'
+import { MC_ANONYMOUS_PREFIX, RM11, SC05, SC13, SOAP11, SOAP12, WSA04, WSA10 } from './spec/versions.ts'
 import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
-import {
-  bootstrapPolicy, type Claims, claimsOf, encode, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Versions, versionsOf, type Written,
-} from './wire.ts'
-import { authenticate, protectBootstrap } from './wss/bootstrap.ts'
-import type { Envelope, Opened } from './wss/keys.ts'
+import { bootstrapPolicy, type Claims, claimsOf, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Written } from './wire.ts'
+import { type Versions, versionsOf } from './profiles/versions.ts'
+import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
 import { ReplayCache } from './wss/replay.ts'
 import { readElement } from './xml/reader.ts'
@@ -48,12 +48,20 @@ export interface ServiceOptions<Tx = never> {
   readonly accept: readonly ServiceBootstrap[]
   /** Called once for each message, in the order of its sequence; the next one waits until it is consumed (D18). */
   readonly handle: Handler<Tx>
-  /** By action; else ReplyTo decides: anonymous = request, none or absent = one-way. */
+  /** By action; else ReplyTo decides: anonymous, a mailbox, an address = request; none or absent = one-way. */
   readonly operations?: Readonly<Record<string, { readonly shape: 'one-way' | 'request' }>>
   /** Alternatives: the RST decides. Replies keep the request's SOAP, WS-Addressing, RM and SC versions. */
   readonly profile?: Profile | readonly Profile[]
   /** The service's own address; when it is given, what is addressed elsewhere is refused. Default: what `listen` answers, and no such check. */
   readonly address?: string | URL
+  /**
+   * Where clients may have their replies and acknowledgements sent to: origins (`https://clients.example.com`), or a function that is asked for
+   * each address with its principal. Default: nowhere; such a client is refused, and takes them on back-channels or by MakeConnection.
+   * Addresses in private networks are reached only by an origin that is written as that very address, or with `dangerPrivateAddresses`.
+   */
+  readonly addresses?: AllowedAddresses
+  /** Also connect to names that resolve to private, link-local or loopback addresses. */
+  readonly dangerPrivateAddresses?: boolean
   /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
   readonly store?: Store<Tx>
   readonly keyring?: Keyring
@@ -67,6 +75,8 @@ export interface ServiceOptions<Tx = never> {
   readonly dangerRenewWithoutProof?: boolean
   readonly holdReplyMs?: number
   readonly maxDeliveries?: number
+  /** How long tokens live, whatever clients ask for. Default: what they ask for, between a minute and 10 hours, and 10 hours where they ask for nothing. */
+  readonly tokenLifetimeMs?: number
   readonly timing?: Partial<RmTiming>
   readonly clock?: Clock
   readonly random?: RandomSource
@@ -97,7 +107,7 @@ export async function createService<Tx = never>(options: ServiceOptions<Tx>): Pr
 }
 
 /** An HTTP request whose answer the engine will choose. */
-interface Waiting { readonly profile: Profile; readonly token: SecurityContextToken; readonly instance: string | undefined; readonly answer: (response: HttpResponse) => void }
+interface Waiting { readonly profile: Profile; readonly token: SecurityContextToken; readonly instance: string | undefined; readonly confirms: readonly Uint8Array[]; readonly answer: (response: HttpResponse) => void }
 
 class ServiceFace<Tx> implements Service {
   readonly #options: ServiceOptions<Tx>
@@ -110,6 +120,7 @@ class ServiceFace<Tx> implements Service {
   readonly #tokens: SctManager
   readonly #engine: SequenceEngine<Tx>
   readonly #gate: Gate
+  readonly #outward: Outward
   readonly #events = new Listeners<ServiceEvents>()
   readonly #waiting = new Map<ExchangeId, Waiting>()
   readonly #listening = new Set<Listening>()
@@ -121,7 +132,7 @@ class ServiceFace<Tx> implements Service {
   constructor(options: ServiceOptions<Tx>) {
     checkOptions(options, 'createService')
     checkAccepted(options.accept)
-    checkCounts(options, ['holdReplyMs', 'maxDeliveries'])
+    checkCounts(options, ['holdReplyMs', 'maxDeliveries', 'tokenLifetimeMs'])
     if (typeof options.handle !== 'function') throw new UsageError('ERR_USAGE_HANDLE', 'a service needs handle: the async function that is given each message')
     this.#options = options
     this.#profiles = profilesOf(options.profile)
@@ -129,14 +140,23 @@ class ServiceFace<Tx> implements Service {
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
     this.#address = options.address === undefined ? undefined : String(options.address)
-    this.#own = { certificates: options.accept.map((each) => each.certificate), privateKeys: options.accept.map((each) => each.key) }
+    this.#own = serviceKeys(options.accept)
     const sealed = sealedStore(options.store, options.keyring, this.#random)
     const { store, serializer } = sealed
     this.#sealed = sealed as unknown as Sealed<never>
     const shapes = new Map(Object.entries(options.operations ?? {}).map(([action, { shape }]) => [action, shape]))
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
-    this.#tokens = new SctManager({ ...shared, policy: { renewWithoutProof: options.dangerRenewWithoutProof ?? false } } as ConstructorParameters<typeof SctManager>[0])
+    const { tokenLifetimeMs: lifetimeMs } = options
+    const policy = { renewWithoutProof: options.dangerRenewWithoutProof ?? false, ...(lifetimeMs !== undefined && { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const }) }
+    this.#tokens = new SctManager({ ...shared, policy } as unknown as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
+    this.#outward = new Outward({
+      addresses: options.addresses, dangerPrivate: options.dangerPrivateAddresses, profiles: this.#profiles, own: this.#own, limits: this.#limits, clock: this.#clock, tokens: this.#tokens, gate: this.#gate,
+      engine: () => this.#engine as unknown as SequenceEngine<never>,
+      writing: (profile, token) => this.#writing(profile, token, this.#tokens.writing(token).instance),
+      refused: (code, detail) => this.#events.emit('security', { code, detail }),
+      tap: options.dangerTap, nextExchange: () => ++this.#tapped,
+    })
     this.#engine = new SequenceEngine<Tx>({
       ...shared, security: this.#tokens,
       timing: { ...DEFAULT_TIMING, ...options.timing, ...(options.holdReplyMs !== undefined && { holdReplyMs: options.holdReplyMs }), ...(options.maxDeliveries !== undefined && { maxDeliveries: options.maxDeliveries }) },
@@ -144,7 +164,8 @@ class ServiceFace<Tx> implements Service {
       ...(this.#address !== undefined && { address: this.#address }),
       shapeOf: (received) => shapes.get(received.action),
       undeliverable: (delivery) => this.#fault(delivery, { code: 'Receiver', reason: FAULTS.receiver.reason }),
-      transmit: () => Promise.reject(new UsageError('ERR_SERVICE_TRANSMIT', 'a service only answers')),
+      reaches: (address, principal) => this.#outward.reaches(address, principal),
+      transmit: (outbound, signal) => this.#outward.transmit(outbound, signal),
       respond: (exchange, answer) => void this.#respond(exchange, answer),
       deliver: (delivery, signal) => this.#deliver(delivery, signal),
       observe: (event) => this.#observe(event),
@@ -159,7 +180,9 @@ class ServiceFace<Tx> implements Service {
   async *sequences(): AsyncIterable<LaneStatus> { yield* this.#engine.sequences() }
 
   async listen(options: ListenOptions): Promise<Listening> {
-    const listening = await listen((request, wait) => this.handle(request, wait), options, this.#limits)
+    // A client certificate that nobody asked for is not shown.
+    const asks = 'tls' in options && options.tls !== undefined && this.#options.accept.some(({ kind }) => kind === 'certificateOverTls')
+    const listening = await listen((request, wait) => this.handle(request, wait), asks ? { ...options, tls: { requestCert: true, ...options.tls } } : options, this.#limits)
     this.#address ??= listening.url
     this.#listening.add(listening)
     return listening
@@ -171,6 +194,7 @@ class ServiceFace<Tx> implements Service {
     // Requests under way have as long as the caller waits; then the engine answers them as accepted, and what is stored goes on later.
     await patiently(drained, wait, this.#clock).catch(() => undefined)
     await this.#engine[Symbol.asyncDispose]()
+    await this.#outward[Symbol.asyncDispose]()
     await drained
     await this.#tokens[Symbol.asyncDispose]()
   }
@@ -220,14 +244,15 @@ class ServiceFace<Tx> implements Service {
     }
     const claims = claimsOf(envelope)
     try {
+      const tls = underTls(request.tls)
       const named = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
       // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
       if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
       const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
       // WS-SC 1.3 §4: Amend, and whatever else may be asked about a context, is not offered.
       if (trust === undefined && isContextAction(claims.action)) throw new PeerViolation('ERR_TRUST_ACTION', 'an exchange about contexts that is not offered', FAULTS.actionNotSupported)
-      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, wait)
-      return await this.#session(envelope, claims, trust?.kind === 'cancel', wait)
+      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, tls, wait)
+      return await this.#session(envelope, claims, { isCancel: trust?.kind === 'cancel', tls }, wait)
     } catch (error) {
       return this.#refuse(error, claims, 500)
     }
@@ -236,68 +261,58 @@ class ServiceFace<Tx> implements Service {
   // ---- RST/SCT and RST/SCT/Renew ----
 
   /** A Renew may come after the expiry, endorsed by what is only remembered (peer CXF 4): the issuer decides how late is too late. */
-  async #bootstrap(envelope: Envelope, claims: Claims, wait: Wait): Promise<HttpResponse> {
-    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'bootstrap', 'remembered')
+  async #bootstrap(envelope: Envelope, claims: Claims, tls: UnderTls | undefined, wait: Wait): Promise<HttpResponse> {
+    const isUnderTls = isLeftToTls(envelope, tls)
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, this.#profiles, (profile) => bootstrapPolicy({ profile, limits: this.#limits, isUnderTls }), 'remembered')
     mustUnderstand(opened)
     const addressing = readCovered(opened)
     this.#mustBeHere(addressing.to)
-    // Before anything is issued: an answer that cannot be written would leave a token that nobody has.
-    if (opened.signer?.kind !== 'certificate') throw new SecurityFailure('ERR_WSS_SIGNER', 'the request is not signed with a certificate', FAULTS.failedCheck)
-    const { principal, bootstrap } = await this.#authenticate(opened, wait)
+    const { principal, bootstrap } = await authenticatedBy(this.#options.accept, opened, { now: this.#clock.now(), tls, signal: wait.signal })
     const request = tokenRequestOf(opened, addressing.action)
     const profile = { ...chosen, ...names(claims.versions) }
-    const [endorser] = opened.endorsers.filter((each) => each.kind === 'context')
-    const signer = endorser?.kind === 'context' ? { identifier: endorser.identifier, instance: endorser.instance } : undefined
-    const answered = await this.#ask(opened, { request, principal, suite: profile.suite, ...(signer !== undefined && { signer }) }, addressing.messageId)
+    const signer = [opened.signer, ...opened.endorsers].find((each) => each?.kind === 'context')
+    const proven = signer?.kind === 'context' ? { identifier: signer.identifier, instance: signer.instance } : undefined
+    const answered = await this.#ask(opened, { request, principal, suite: profile.suite, ...(proven !== undefined && { signer: proven }) }, addressing.messageId)
     const versions = versionsOf(profile)
     const action = trustAction(answered.response.sc, answered.response.kind, 'response')
     const headers = writeAddressing({ action, messageId: urnUuid(this.#random), ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, versions.addressing, versions.soap)
-    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, 'sct')] }
-    const { xml } = protectBootstrap(message, { certificate: bootstrap.certificate, key: bootstrap.key, peerCertificate: opened.signer.certificate }, { profile, now: this.#clock.now(), random: this.#random })
+    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, elementId(this.#random))] }
+    const { xml } = protectAnswer(message, opened, bootstrap, { profile, clock: this.#clock, random: this.#random })
     for (const { instance, secret } of answered.token.instances) this.#options.dangerTap?.secret?.({ identifier: answered.token.id, instance, secret })
     return reply(200, { xml, action, soap: versions.soap })
   }
 
   /** The first alternative whose algorithms the message keeps to. */
-  async #openUnderAny(envelope: Envelope, kind: 'bootstrap' | 'session', how: 'live' | 'remembered' = 'live'): Promise<{ readonly opened: Opened; readonly profile: Profile }> {
+  async #openUnderAny(envelope: Envelope, profiles: readonly Profile[], policyOf: (profile: Profile) => Policy, how: 'live' | 'remembered' = 'live'): Promise<{ readonly opened: Opened; readonly profile: Profile }> {
     let refused: unknown
-    for (const profile of this.#profiles) {
+    for (const profile of profiles) {
       try {
-        const policy = kind === 'bootstrap' ? bootstrapPolicy({ profile, limits: this.#limits }) : sessionPolicy({ profile, limits: this.#limits })
-        return { opened: await this.#gate.open(envelope, this.#own, policy, how), profile }
+        return { opened: await this.#gate.open(envelope, this.#own, policyOf(profile), how), profile }
       } catch (error) {
         if (!(error instanceof SecurityFailure) || error.fault !== FAULTS.unsupportedAlgorithm) throw error
         refused ??= error
       }
     }
-    throw refused
-  }
-
-  async #authenticate(opened: Opened, wait: Wait): Promise<{ readonly principal: Principal; readonly bootstrap: ServiceBootstrap }> {
-    let refused: unknown
-    for (const bootstrap of this.#options.accept) {
-      try {
-        return { principal: await authenticate(opened, { trust: bootstrap.trust, now: this.#clock.now(), ...(wait.signal !== undefined && { signal: wait.signal }) }), bootstrap }
-      } catch (error) {
-        if (!(error instanceof SecurityFailure)) throw error
-        refused ??= error
-      }
-    }
-    throw refused
+    throw refused ?? new SecurityFailure('ERR_WSS_NO_TLS', 'the service takes messages under TLS only', FAULTS.failedCheck)
   }
 
   #ask(opened: Opened, ask: Pick<TokenAsk, 'request' | 'principal' | 'suite' | 'signer'>, messageId: string | undefined): Promise<Answered> {
-    const value = opened.signatureValues[0] ?? NO_BODY
+    const [value] = opened.signatureValues
+    // Under TLS nothing is signed and nobody else can send it again: what tells two requests apart is what they say.
+    const { principal } = ask
+    const mark = value ?? JSON.stringify([principal.kind, principalName(principal), messageId ?? urnUuid(this.#random)])
     const until = (opened.timestamp?.expires ?? this.#clock.now()) + REPLAY_MARGIN_MS
-    return this.#tokens.answer({ ...ask, peer: this.#address ?? '', replay: { key: digest('sha256', value).toString('hex'), until }, ...(messageId !== undefined && { messageId }) })
+    return this.#tokens.answer({ ...ask, peer: this.#address ?? '', replay: { key: digest('sha256', mark).toString('hex'), until }, ...(messageId !== undefined && { messageId }) })
   }
 
   // ---- everything under a token ----
 
-  async #session(envelope: Envelope, claims: Claims, isCancel: boolean, wait: Wait): Promise<HttpResponse> {
-    const expired = isCancel ? undefined : await this.#expired(envelope, claims)
+  async #session(envelope: Envelope, claims: Claims, { isCancel, tls }: { readonly isCancel: boolean; readonly tls: UnderTls | undefined }, wait: Wait): Promise<HttpResponse> {
+    // D9: the transport profile is none without TLS.
+    const profiles = this.#profiles.filter(({ protection }) => protection === 'message' || tls !== undefined)
+    const expired = isCancel ? undefined : await this.#expired(envelope, profiles, claims)
     if (expired !== undefined) return expired
-    const { opened, profile: chosen } = await this.#openUnderAny(envelope, 'session', isCancel ? 'remembered' : 'live')
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), isCancel ? 'remembered' : 'live')
     const profile = { ...chosen, ...names(claims.versions) }
     const { signer } = opened
     if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
@@ -308,12 +323,13 @@ class ServiceFace<Tx> implements Service {
     if (token.suite !== profile.suite) throw new SecurityFailure('ERR_WSS_SUITE', 'the context was issued for another algorithm suite', FAULTS.unsupportedAlgorithm)
     try {
       const { received } = await this.#gate.receive(opened)
-      // Both sides of a context have one key, so what we sent ourselves is rightly signed too. Answers go to the anonymous address, requests never.
-      if (received.to !== undefined && ANONYMOUS.has(received.to)) throw new PeerViolation('ERR_WSA_MIRRORED', 'the message is addressed to whoever asks: it is an answer, not a request', FAULTS.invalidAddressingHeader)
+      // Both sides of a context have one key, so what we sent ourselves is rightly signed too. Answers go to the anonymous address, requests never;
+      // the engine knows the addresses that sequences are bound to.
+      if (received.to !== undefined && (ANONYMOUS.has(received.to) || received.to.startsWith(MC_ANONYMOUS_PREFIX))) throw new PeerViolation('ERR_WSA_MIRRORED', 'the message is addressed to whoever asks: it is an answer, not a request', FAULTS.invalidAddressingHeader)
       this.#mustBeHere(received.to)
       const exchange = `x${++this.#exchanges}`
       const { promise, resolve } = Promise.withResolvers<HttpResponse>()
-      this.#waiting.set(exchange, { profile, token, instance: signer.instance, answer: resolve })
+      this.#waiting.set(exchange, { profile, token, instance: signer.instance, confirms: opened.signatureValues, answer: resolve })
       try {
         await this.#engine.receive(received, { kind: 'exchange', exchange })
         return await promise
@@ -324,21 +340,25 @@ class ServiceFace<Tx> implements Service {
       if (!(error instanceof PeerViolation)) throw error
       this.#events.emit('security', { code: error.code, detail: error.message })
       wait.signal?.throwIfAborted()
-      return this.#protectedFault(error, claims.messageId, profile, token, signer.instance)
+      return this.#protectedFault(error, claims.messageId, this.#writing(profile, token, signer.instance, opened.signatureValues), token)
     }
   }
 
   /** WS-SC 1.3 §9: who uses the last key of a token that has expired, and may still be renewed, is told so under that key; to everybody else it is as unknown. */
-  async #expired(envelope: Envelope, claims: Claims): Promise<HttpResponse | undefined> {
+  async #expired(envelope: Envelope, profiles: readonly Profile[], claims: Claims): Promise<HttpResponse | undefined> {
     const lapsed = await Promise.all(envelope.wanted.contexts.map((each) => this.#tokens.lapsed(each as TokenId)))
     const token = lapsed.find((each) => each !== undefined)
     if (token === undefined) return undefined
     // What does not open is refused as under a context that is not known.
-    const found = await this.#openUnderAny(envelope, 'session', 'remembered').catch(() => undefined)
+    const found = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), 'remembered').catch((reason: unknown) => {
+      if (reason instanceof SecurityFailure) return undefined
+      throw reason
+    })
     if (found?.opened.signer?.kind !== 'context' || found.opened.signer.identifier !== token.id || token.suite !== found.profile.suite) return undefined
     const error = new PeerViolation('ERR_WSC_EXPIRED', 'the context has expired', FAULTS.renewNeeded)
     this.#events.emit('security', { code: error.code, detail: error.message })
-    return this.#protectedFault(error, claims.messageId, { ...found.profile, ...names(claims.versions) }, token, found.opened.signer.instance)
+    const { profile, opened: { signer, signatureValues } } = found
+    return this.#protectedFault(error, claims.messageId, this.#writing({ ...profile, ...names(claims.versions) }, token, signer.instance, signatureValues), token)
   }
 
   async #cancel(opened: Opened, signer: { readonly identifier: string; readonly instance: string | undefined }, profile: Profile): Promise<HttpResponse> {
@@ -348,8 +368,8 @@ class ServiceFace<Tx> implements Service {
     if (known === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
     await this.#engine.refresh(known.id)
     const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
-    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, 'sct')], declarations: {} }
-    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance)))
+    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, elementId(this.#random))], declarations: {} }
+    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance, opened.signatureValues)))
   }
 
   /**
@@ -369,27 +389,26 @@ class ServiceFace<Tx> implements Service {
       waiting.answer(plain(202))
       return
     }
-    const { profile, token, instance } = waiting
+    const { profile, token, instance, confirms } = waiting
     // Peers Metro, CXF, Sandesha2: RM and application faults come with 500 or 200; what says fault is the Body.
     const status = answer.body.kind === 'fault' || (answer.body.kind === 'application' && answer.body.content.isFault === true) ? 500 : 200
     try {
-      waiting.answer(reply(status, encode(answer, token, this.#writing(profile, token, instance))))
+      waiting.answer(reply(status, encode(answer, token, this.#writing(profile, token, instance, confirms))))
     } catch (error) {
       tell(this.#events, error)
       waiting.answer(plain(500))
     }
   }
 
-  #protectedFault({ fault, notUnderstood }: PeerViolation, relatesTo: string | undefined, profile: Profile, token: SecurityContextToken, instance: string | undefined): HttpResponse {
-    const versions = versionsOf(profile)
-    const parts = writeFault({ row: fault, notUnderstood }, versions)
-    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, this.#writing(profile, token, instance)))
+  #protectedFault({ fault, notUnderstood }: PeerViolation, relatesTo: string | undefined, options: EncodeOptions, token: SecurityContextToken): HttpResponse {
+    const parts = writeFault({ row: fault, notUnderstood }, versionsOf(options.profile))
+    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, options))
   }
 
   /** Answers are written with the instance that the question was written with: the one that the peer certainly has (D23). */
-  #writing(profile: Profile, token: SecurityContextToken, instance: string | undefined): Parameters<typeof encode>[2] {
+  #writing(profile: Profile, token: SecurityContextToken, instance: string | undefined, confirms?: readonly Uint8Array[]): EncodeOptions {
     const found = token.instances.find((each) => each.instance === instance) ?? this.#tokens.writing(token)
-    return { profile, role: 'recipient', instance: found, now: this.#clock.now(), random: this.#random, limits: this.#limits }
+    return { profile, role: 'recipient', instance: found, confirms, now: this.#clock.now(), random: this.#random, limits: this.#limits }
   }
 
   /** What was refused: the fault that its error names, without protection, or none at all. One face for all cryptographic failures. */
@@ -464,6 +483,9 @@ function profilesOf(given: Profile | readonly Profile[] | undefined): readonly [
   if (first === undefined) throw new UsageError('ERR_USAGE_PROFILE', 'a service needs at least one profile')
   return [first, ...rest]
 }
+
+/** The id of a token's element: the client writes it in each of its messages, beside whatever else these hold. */
+const elementId = (random: RandomSource): string => `sct-${urnUuid(random).slice('urn:uuid:'.length)}`
 
 /** The names of the versions of a request, for the profile that its answer is written in. */
 const names = (versions: Claims['versions']): Partial<Pick<Profile, 'soap' | 'addressing' | 'rm' | 'sc'>> => ({

@@ -5,36 +5,33 @@
  * @module
  */
 import type { RandomSource } from './crypto/random.ts'
-import { FAULTS, type FaultRow, PeerViolation, SecurityFailure, UsageError } from './errors.ts'
+import { FAULTS, type FaultRow, PeerViolation, SecurityFailure } from './errors.ts'
 import type { Limits } from './options.ts'
 import type { Profile } from './profiles/profile.ts'
+import { type Versions, versionsOf } from './profiles/versions.ts'
 import type { Content, Outbound, OutboundBody, Received, ReceivedBody, ReceivedFault } from './rm/turn.ts'
 import type { Principal, SecurityContextToken, TokenId, TokenInstance } from './sct/token.ts'
 import { type Addressing, readAddressing, UNDERSTOOD_ADDRESSING, writeAddressing } from './soap/addressing.ts'
 import { faultDeclarations, faultOf, headersForUs, type MessageParts, readFault, requireUnderstood, writeEnvelope, writeFault } from './soap/envelope.ts'
 import { type Reliable, readReliable, type ScopeReference, UNDERSTOOD_RELIABLE, writeReliable } from './soap/reliable.ts'
 import { readTrustAction } from './soap/trust.ts'
-import { HMAC_SHA1, HMAC_SHA256, RSA_OAEP, RSA_OAEP_MGF1P, RSA_SHA1, RSA_SHA256, SHA1, SUITES } from './spec/algorithms.ts'
-import {
-  ADDRESSING_VERSIONS, type AddressingVersion, NS, RM10, RM11, RM_VERSIONS, type RmVersion, SC05, SC13, SC_VERSIONS, type ScVersion, SOAP11, SOAP12, type SoapVersion, TRUST_VERSIONS, WSA04, WSA10,
-} from './spec/versions.ts'
+import { HMAC_SHA1, RSA_OAEP, RSA_OAEP_MGF1P, RSA_SHA1, SHA1 } from './spec/algorithms.ts'
+import { ADDRESSING_VERSIONS, NS, RM_VERSIONS, type RmVersion, SC_VERSIONS, type SoapVersion, TRUST_VERSIONS } from './spec/versions.ts'
 import type { Envelope, Level, Opened, Policy } from './wss/keys.ts'
+import { algorithmsOf } from './wss/parts.ts'
 import { protect } from './wss/protect.ts'
 import { canonicalize } from './xml/canonical.ts'
 import { readElement } from './xml/reader.ts'
 import { Element, type Scope } from './xml/tree.ts'
 import { writeNodes } from './xml/writer.ts'
 
-/** The rows that a conversation is written in. */
-export interface Versions { readonly soap: SoapVersion; readonly addressing: AddressingVersion; readonly rm: RmVersion; readonly sc: ScVersion }
-export const versionsOf = (profile: Profile): Versions => ({
-  soap: profile.soap === '1.1' ? SOAP11 : SOAP12,
-  addressing: profile.addressing === '200408' ? WSA04 : WSA10,
-  rm: profile.rm === '1.0' ? RM10 : RM11,
-  sc: profile.sc === '200502' ? SC05 : SC13,
-})
-
-export interface Written { readonly xml: string; readonly action: string; readonly soap: SoapVersion }
+export interface Written {
+  readonly xml: string
+  readonly action: string
+  readonly soap: SoapVersion
+  /** What an answer that confirms signatures must repeat. */
+  readonly signatureValues?: readonly Uint8Array[]
+}
 
 // ---- out ----
 
@@ -46,19 +43,22 @@ export interface EncodeOptions {
   readonly now: number
   readonly random: RandomSource
   readonly limits: Limits
+  /** An answer: the values of the signatures that it answers. */
+  readonly confirms?: readonly Uint8Array[] | undefined
 }
 
 /** Bodies of the protocol's own messages: encrypted where the profile says so (D23). */
 const isApplication = (body: OutboundBody): boolean => body.kind === 'application'
-/** WS-Addressing 1.0 §3.4: what wants an answer says where to; ours come on the back-channel. RM 1.0 §3.4: TerminateSequence wants none. */
+/** WS-Addressing 1.0 §3.4: what wants an answer says where to. RM 1.0 §3.4: TerminateSequence wants none. */
 function wantsReply(body: OutboundBody, rm: RmVersion): boolean {
   if (body.kind === 'application') return body.shape === 'request'
+  // WS-MakeConnection §3.2: what a poll brings is no answer to it.
   return body.kind === 'create-sequence' || body.kind === 'close-sequence' || (body.kind === 'terminate-sequence' && rm.hasTerminateResponse)
 }
 
 /** One message of a sequence, protected by its token with the keys of now (D4: secure late). */
 export function encode(outbound: Outbound, token: SecurityContextToken, options: EncodeOptions): Written {
-  const { profile, role, limits } = options
+  const { profile, limits } = options
   const versions = versionsOf(profile)
   const { body } = outbound
   const fault = body.kind === 'application' && body.content.isFault === true ? readElement(body.content.body, limits) : undefined
@@ -66,17 +66,17 @@ export function encode(outbound: Outbound, token: SecurityContextToken, options:
   const parts = writeReliable(outbound, { ...versions, scope: { identifier: token.id, str: profile.str }, applicationHeaders })
   const addressing = writeAddressing({
     action: parts.action,
-    ...(outbound.to.kind === 'endpoint' && { to: outbound.to.url }),
+    to: outbound.to.kind === 'endpoint' ? outbound.to.url : outbound.to.address,
     ...(outbound.messageId !== undefined && { messageId: outbound.messageId }),
     ...(outbound.relatesTo !== undefined && { relatesTo: outbound.relatesTo }),
-    ...(wantsReply(body, versions.rm) && { replyTo: 'anonymous' as const }),
+    ...(wantsReply(body, versions.rm) && { replyTo: outbound.replyTo ?? 'anonymous' }),
   }, versions.addressing, versions.soap)
   const message = {
     soap: versions.soap, headers: [...addressing, ...parts.headers], body: fault === undefined ? parts.body : [fault],
     declarations: fault === undefined ? parts.declarations : { ...parts.declarations, ...faultDeclarations(fault) },
     encryptBody: isApplication(body) || profile.encryptLifecycle,
   }
-  return { xml: protectWith(message, token, { ...options, role }), action: parts.action, soap: versions.soap }
+  return { ...protectWith(message, token, options), action: parts.action, soap: versions.soap }
 }
 
 /** A message about a token, under that token: Cancel and its answer. WS-SC 1.3 §6: the Body is signed; D23: in clear. */
@@ -84,12 +84,12 @@ export function encodeUnderToken(parts: MessageParts, addressed: { readonly to?:
   const versions = versionsOf(options.profile)
   const addressing = writeAddressing({ action: parts.action, ...addressed, ...(addressed.messageId !== undefined && { replyTo: 'anonymous' as const }) }, versions.addressing, versions.soap)
   const message = { soap: versions.soap, headers: [...addressing, ...parts.headers], body: parts.body, declarations: parts.declarations, encryptBody: false }
-  return { xml: protectWith(message, token, options), action: parts.action, soap: versions.soap }
+  return { ...protectWith(message, token, options), action: parts.action, soap: versions.soap }
 }
 
-function protectWith(message: Parameters<typeof protect>[0], token: SecurityContextToken, options: EncodeOptions): string {
-  const { instance, secret } = options.instance
-  return protect(message, { identifier: token.id, instance, secret, sc: token.sc }, options).xml
+function protectWith(message: Parameters<typeof protect>[0], token: SecurityContextToken, options: EncodeOptions): ReturnType<typeof protect> {
+  const { instance, elementId, secret } = options.instance
+  return protect({ ...message, confirms: options.confirms }, { identifier: token.id, instance, elementId, secret, sc: token.sc }, options)
 }
 
 /** A fault without protection: for what was refused before there was a key to answer with. It says nothing that the sender did not know. */
@@ -102,23 +102,27 @@ export function encodeRefusal(fault: FaultRow, versions: Versions, relatesTo?: s
 
 // ---- in ----
 
-export interface PolicyOptions { readonly profile: Profile; readonly limits: Limits; readonly level?: Level; readonly encryptBody?: boolean }
+export interface PolicyOptions { readonly profile: Profile; readonly limits: Limits }
 /** The policy for messages under a security context: the algorithms of its suite and no others (K5: the suite stands with the token). */
-export const sessionPolicy = ({ profile, limits, level = 'headers', encryptBody = false }: PolicyOptions): Policy =>
-  ({ level, algorithms: algorithmsOf(profile), encryptBody, signer: 'context', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits })
-/** The policy for the messages that establish or renew a context. WS-SC 1.3 §3: the entropies in them are encrypted. */
-export const bootstrapPolicy = ({ profile, limits, level = 'headers', encryptBody = true }: PolicyOptions): Policy =>
-  ({ level, algorithms: algorithmsOf(profile), encryptBody, signer: 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits })
+export const sessionPolicy = ({ profile, limits }: PolicyOptions): Policy =>
+  ({ level: levelOf(profile), algorithms: acceptedBy(profile), encryptBody: false, signer: 'context', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits })
+/** The same for an answer. Peers CXF, Metro, .NET: under TLS it bears no signature; it came in the exchange that a signed Timestamp opened. */
+export const answerPolicy = (options: PolicyOptions): Policy => {
+  const policy = sessionPolicy(options)
+  return policy.level === 'transport' ? { ...policy, signer: 'any' } : policy
+}
+/** The policy for the messages that establish or renew a context. WS-SC 1.3 §3: the entropies in them are encrypted, by the message or by TLS. */
+export const bootstrapPolicy = ({ profile, limits, isUnderTls }: PolicyOptions & { readonly isUnderTls: boolean }): Policy => ({
+  level: isUnderTls ? 'transport' : 'headers', algorithms: acceptedBy(profile), encryptBody: !isUnderTls, signer: isUnderTls ? 'any' : 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits,
+})
+const levelOf = (profile: Profile): Level => (profile.protection === 'transport' ? 'transport' : 'headers')
 /** A minute ahead, five minutes of life: what the Java stacks hold to. */
 const SKEW_MS = 60_000
 const LIFE_MS = 300_000
 
-function algorithmsOf(profile: Profile): ReadonlySet<string> {
-  const suite = SUITES.get(profile.suite)
-  if (suite === undefined) throw new UsageError('ERR_USAGE_SUITE', `no algorithm suite ${profile.suite}`)
-  const hmac = profile.hmac === 'hmac-sha1' ? HMAC_SHA1 : HMAC_SHA256
-  const rsa = profile.rsa === 'rsa-sha1' ? RSA_SHA1 : RSA_SHA256
-  const rows = [suite.digest, suite.cipher, suite.keyWrap, hmac, rsa, RSA_OAEP_MGF1P, RSA_OAEP]
+function acceptedBy(profile: Profile): ReadonlySet<string> {
+  const { suite, hmac, rsa, digest } = algorithmsOf(profile)
+  const rows = [digest, suite.cipher, suite.keyWrap, hmac, rsa, RSA_OAEP_MGF1P, RSA_OAEP]
   if (profile.accept.sha1) rows.push(SHA1, HMAC_SHA1, RSA_SHA1)
   return new Set(rows.map((row) => row.uri))
 }
@@ -163,20 +167,19 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([...UNDERSTOOD_ADDRESSING, ...UN
 export const mustUnderstand = (opened: Opened): void => requireUnderstood(opened.envelope, UNDERSTOOD)
 
 /**
- * The words of a message under a security context: the only maker of Received.
+ * The words of a message under the security context that covers it: the only maker of Received.
  *
  * @throws {PeerViolation | SecurityFailure} what the words are not allowed to be
  */
-export function decode(opened: Opened, principal: Principal): Received {
-  const { signer, envelope } = opened
-  if (signer?.kind !== 'context') throw new SecurityFailure('ERR_WSS_SIGNER', 'the message is not signed by a security context', FAULTS.failedCheck)
+export function decode(opened: Opened, tokenId: TokenId, principal: Principal): Received {
+  const { envelope } = opened
   mustUnderstand(opened)
   const addressing = readCovered(opened)
   const reliable = readReliable(envelope, { addressing: addressing.version, detailLimit: DETAIL_LIMIT })
   // D9: every element that names a sequence is believed only when the token covers it.
   mustBeCovered(opened, [...reliable.elements, envelope.body])
   return {
-    tokenId: signer.identifier as TokenId, principal,
+    tokenId, principal,
     soap: envelope.soap.name, addressing: addressing.version.name, rm: reliable.rm?.name, action: addressing.action, replyTo: addressing.replyTo,
     ...(addressing.faultTo !== undefined && { faultTo: addressing.faultTo }),
     ...(addressing.to !== undefined && { to: addressing.to }),
@@ -186,7 +189,8 @@ export function decode(opened: Opened, principal: Principal): Received {
     ...(reliable.sequence !== undefined && { sequence: { id: reliable.sequence.id, number: reliable.sequence.number, last: reliable.sequence.last } }),
     acknowledgements: reliable.acknowledgements.map(({ element: _, ...words }) => words),
     ackRequested: reliable.ackRequested.map((each) => each.id),
-    body: bodyWords(opened, signer.identifier, addressing, reliable),
+    ...(reliable.pending !== undefined && { pending: reliable.pending }),
+    body: bodyWords(opened, tokenId, addressing, reliable),
   } as unknown as Received
 }
 
@@ -199,7 +203,6 @@ function bodyWords(opened: Opened, identifier: string, addressing: Addressing, r
       const { str, ...words } = body
       return { ...words, usesSequenceStr: reliable.usesSequenceStr, scope: str === undefined ? 'absent' : namesSigner(opened.envelope, str, identifier) ? 'bound' : 'other' }
     }
-    case 'make-connection': throw new PeerViolation('ERR_MC', 'MakeConnection is not offered here', FAULTS.actionNotSupported)
     case 'application': return { kind: 'application', content: contentOf(opened, addressing, body.element) }
     case 'fault': return { kind: 'fault', fault: body.fault }
     case 'empty':

@@ -8,8 +8,8 @@ import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import {
-  BASIC256_SHA1, type ClientBootstrap, type ClientOptions, type ConnectOptions, DEFAULT_PROFILE, Keyring, type Profile, type ServiceBootstrap, type ServiceOptions,
-  type Store, type Trust, UsageError, WsrmError, x509,
+  BASIC256_SHA1, certificateOverTls, type ClientBootstrap, type ClientOptions, type ConnectOptions, cxf, DEFAULT_PROFILE, type Identity, Keyring, metro, type PasswordOf, type Profile, sandesha2,
+  type ServiceBootstrap, type ServiceOptions, type Store, type Trust, UsageError, usernameForCertificate, usernameOverTls, was, wcf, wcfTransport, WsrmError, x509,
 } from '../index.ts'
 import { SUITES } from '../spec/algorithms.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
@@ -34,8 +34,8 @@ export async function readClientConfig(path: string): Promise<ClientConfig> {
   const root = file.root(['bootstrap', 'trust', 'profile', 'name', 'store', 'keyring', 'offer', 'retransmitAfterMs', 'maxPending', 'maxPendingBytes'])
   const certificates: string[] = []
   const privateKeys: string[] = []
-  const bootstrap = await clientBootstrap(root.object('bootstrap', ['kind', 'certificate', 'key', 'service']), { certificates, privateKeys })
-  const trust = await readTrust(root.object('trust', ['pins', 'authorities']))
+  const bootstrap = await clientBootstrap(root, { certificates, privateKeys })
+  const trust = await readTrust(root.object('trust', TRUST_MEMBERS))
   const [profile] = root.has('profile') ? readProfiles(root) : [DEFAULT_PROFILE]
   const kept = await openStore(root)
   return {
@@ -50,17 +50,17 @@ export async function readClientConfig(path: string): Promise<ClientConfig> {
 
 export async function readServiceConfig(path: string): Promise<ServiceConfig> {
   const file = await ConfigFile.read(path)
-  const root = file.root(['accept', 'profile', 'path', 'address', 'store', 'keyring', 'tls', 'operations', 'acceptOffer', 'bindUnscopedToSigner', 'holdReplyMs', 'maxDeliveries'])
+  const root = file.root(['accept', 'profile', 'path', 'address', 'store', 'keyring', 'tls', 'operations', 'acceptOffer', 'bindUnscopedToSigner', 'holdReplyMs', 'maxDeliveries', 'tokenLifetimeMs'])
   const certificates: string[] = []
   const privateKeys: string[] = []
   const accept = []
-  for (const each of root.objects('accept', ['kind', 'certificate', 'key', 'trust'])) accept.push(await serviceBootstrap(each, { certificates, privateKeys }))
+  for (const [index, each] of root.objects('accept').entries()) accept.push(await serviceBootstrap(root, each, `accept[${index}]`, { certificates, privateKeys }))
   const tls = root.has('tls') ? root.object('tls', ['certificate', 'key']) : undefined
   const secured = tls === undefined ? {} : { tls: { cert: await tls.file('certificate'), key: await tls.file('key') } }
   const kept = await openStore(root)
   return {
     options: {
-      accept, ...kept.options, ...root.numbers('holdReplyMs', 'maxDeliveries'), ...root.flags('acceptOffer', 'bindUnscopedToSigner'),
+      accept, ...kept.options, ...root.numbers('holdReplyMs', 'maxDeliveries', 'tokenLifetimeMs'), ...root.flags('acceptOffer', 'bindUnscopedToSigner'),
       ...(root.has('profile') ? { profile: readProfiles(root) } : {}),
       ...(root.has('address') ? { address: root.text('address') } : {}),
       ...(root.has('operations') ? { operations: readOperations(root) } : {}),
@@ -73,19 +73,80 @@ export async function readServiceConfig(path: string): Promise<ServiceConfig> {
 
 interface Collected { readonly certificates: string[]; readonly privateKeys: string[] }
 
-async function clientBootstrap(entry: Entry, collected: Collected): Promise<ClientBootstrap> {
-  entry.choice('kind', ['x509'])
-  const [certificate, key, service] = [await entry.file('certificate'), await entry.file('key'), await entry.file('service')]
-  collected.certificates.push(certificate, service)
-  collected.privateKeys.push(key)
-  return entry.attempt(() => x509({ certificate, key, service }))
+async function clientBootstrap(root: Entry, collected: Collected): Promise<ClientBootstrap> {
+  const kind = root.open('bootstrap').choice('kind', Object.keys(CLIENT_MEMBERS) as (keyof typeof CLIENT_MEMBERS)[])
+  const entry = root.object('bootstrap', ['kind', ...CLIENT_MEMBERS[kind]])
+  const service = async (): Promise<string> => certificate(entry, 'service', collected)
+  switch (kind) {
+    case 'x509': {
+      const options = { ...await identity(entry, collected), service: await service() }
+      return entry.attempt(() => x509(options))
+    }
+    case 'usernameForCertificate': {
+      const endorsing = entry.has('endorsing') ? await identity(entry.object('endorsing', ['certificate', 'key']), collected) : undefined
+      const named = entry.has('user') || endorsing === undefined ? { user: entry.text('user'), password: entry.text('password') } : undefined
+      const common = { service: await service() }
+      return entry.attempt(() => (named === undefined
+        ? usernameForCertificate({ ...common, endorsing: endorsing as Identity })
+        : usernameForCertificate({ ...common, ...named, ...(endorsing !== undefined && { endorsing }) })))
+    }
+    case 'usernameOverTls': return entry.attempt(() => usernameOverTls({ user: entry.text('user'), password: entry.text('password') }))
+    case 'certificateOverTls': {
+      const options = await identity(entry, collected)
+      return entry.attempt(() => certificateOverTls(options))
+    }
+  }
 }
-async function serviceBootstrap(entry: Entry, collected: Collected): Promise<ServiceBootstrap> {
-  entry.choice('kind', ['x509'])
-  const [certificate, key, trust] = [await entry.file('certificate'), await entry.file('key'), await readTrust(entry.object('trust', ['pins', 'authorities']))]
-  collected.certificates.push(certificate)
-  collected.privateKeys.push(key)
-  return entry.attempt(() => x509({ identity: { certificate, key }, trust }))
+const CLIENT_MEMBERS = {
+  x509: ['certificate', 'key', 'service'], usernameForCertificate: ['user', 'password', 'service', 'endorsing'], usernameOverTls: ['user', 'password'], certificateOverTls: ['certificate', 'key'],
+} as const
+
+async function serviceBootstrap(root: Entry, value: unknown, at: string, collected: Collected): Promise<ServiceBootstrap> {
+  const kind = root.entry(at, value, 'any').choice('kind', Object.keys(SERVICE_MEMBERS) as (keyof typeof SERVICE_MEMBERS)[])
+  const entry = root.entry(at, value, ['kind', ...SERVICE_MEMBERS[kind]])
+  switch (kind) {
+    case 'x509': {
+      const options = { identity: await identity(entry, collected), trust: await readTrust(entry.object('trust', TRUST_MEMBERS)) }
+      return entry.attempt(() => x509(options))
+    }
+    case 'usernameForCertificate': {
+      const options = { identity: await identity(entry, collected) }
+      const endorsing = entry.has('endorsing') ? await readTrust(entry.object('endorsing', TRUST_MEMBERS)) : undefined
+      const password = entry.has('passwords') || endorsing === undefined ? readPasswords(entry) : undefined
+      return entry.attempt(() => (password === undefined
+        ? usernameForCertificate({ ...options, endorsing: endorsing as Trust })
+        : usernameForCertificate({ ...options, password, ...(endorsing !== undefined && { endorsing }) })))
+    }
+    case 'usernameOverTls': {
+      const password = readPasswords(entry)
+      return entry.attempt(() => usernameOverTls({ password }))
+    }
+    case 'certificateOverTls': {
+      const trust = await readTrust(entry.object('trust', TRUST_MEMBERS))
+      return entry.attempt(() => certificateOverTls({ trust }))
+    }
+  }
+}
+const TRUST_MEMBERS = ['pins', 'authorities']
+const SERVICE_MEMBERS = {
+  x509: ['certificate', 'key', 'trust'], usernameForCertificate: ['certificate', 'key', 'passwords', 'endorsing'], usernameOverTls: ['passwords'], certificateOverTls: ['trust'],
+} as const
+/** `{ "alice": "her password" }` */
+function readPasswords(entry: Entry): PasswordOf {
+  const known = entry.open('passwords')
+  const passwords = new Map(known.names().map((name) => [name, known.text(name)]))
+  return (user) => passwords.get(user)
+}
+async function identity(entry: Entry, { certificates, privateKeys }: Collected): Promise<Identity> {
+  const read = { certificate: await entry.file('certificate'), key: await entry.file('key') }
+  certificates.push(read.certificate)
+  privateKeys.push(read.key)
+  return read
+}
+async function certificate(entry: Entry, name: string, { certificates }: Collected): Promise<string> {
+  const read = await entry.file(name)
+  certificates.push(read)
+  return read
 }
 async function readTrust(entry: Entry): Promise<Trust> {
   if (entry.has('pins') === entry.has('authorities')) throw entry.wrong('', 'names either pins or authorities')
@@ -103,25 +164,35 @@ async function openStore(root: Entry): Promise<{ readonly options: { readonly st
   return { options: { store, keyring }, close: () => Promise.resolve(store[Symbol.asyncDispose]()) }
 }
 
-const PRESETS: ReadonlyMap<string, Profile> = new Map([['default', DEFAULT_PROFILE], ['basic256Sha1', BASIC256_SHA1]])
-const CHOICES: Readonly<Record<string, readonly (string | boolean)[]>> = {
+const PRESETS: ReadonlyMap<string, Profile> = new Map(Object.entries({ default: DEFAULT_PROFILE, basic256Sha1: BASIC256_SHA1, cxf, metro, sandesha2, was, wcf, wcfTransport }))
+const ORDERS = ['sign-before-encrypt', 'encrypt-before-sign']
+const KEY_ORDERS = ['signature-first', 'encryption-first']
+type Choices = Readonly<Record<string, readonly (string | boolean)[]>>
+const CHOICES: Choices = {
   soap: ['1.1', '1.2'], addressing: ['200508', '200408'], rm: ['1.0', '1.1'], sc: ['200512', '200502'], suite: [...SUITES.keys()],
-  hmac: ['hmac-sha1', 'hmac-sha256'], rsa: ['rsa-sha1', 'rsa-sha256'], derivedKeys: [true, false], order: ['sign-before-encrypt', 'encrypt-before-sign'],
-  encryptSignature: [true, false], encryptLifecycle: [true, false], str: ['header', 'body', 'dangerOmit'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'],
+  hmac: ['hmac-sha1', 'hmac-sha256'], rsa: ['rsa-sha1', 'rsa-sha256'], digest: ['sha1', 'sha256'], protection: ['message', 'transport'], derivedKeys: [true, false],
+  keyOrder: KEY_ORDERS, order: ORDERS, encryptSignature: [true, false, 'with-body'], layout: ['strict', 'lax'], includeToken: ['requests', 'always'], signatureConfirmation: [true, false],
+  encryptLifecycle: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'],
+}
+const BOOTSTRAP_CHOICES: Choices = {
+  addressing: ['200508', '200408'], order: ORDERS, encryptSignature: [true, false], keyOrder: KEY_ORDERS, derivedKeys: [true, false], includeCertificate: ['requests', 'always'],
+  certificateReference: ['thumbprint', 'issuer-serial', 'subject-key-identifier'],
 }
 /** A preset by name, one changed (`{ "preset": "default", "soap": "1.1" }`), or a list of alternatives. */
 function readProfiles(root: Entry): readonly [Profile, ...Profile[]] {
   const values = root.list('profile')
   const [first, ...rest] = values.map((value, index): Profile => {
     if (typeof value === 'string') return presetOf(root, value)
-    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', ...Object.keys(CHOICES)])
-    const changes = Object.keys(CHOICES).filter((name) => entry.has(name)).map((name) => [name, entry.choice(name, CHOICES[name] ?? [])] as const)
-    const accept = entry.has('accept') ? { accept: { ...DEFAULT_PROFILE.accept, ...entry.object('accept', ['sha1']).flags('sha1') } } : {}
-    return { ...presetOf(root, entry.has('preset') ? entry.text('preset') : 'default'), ...Object.fromEntries(changes), ...accept }
+    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', 'bootstrap', 'contextLost', ...Object.keys(CHOICES)])
+    const preset = presetOf(root, entry.has('preset') ? entry.text('preset') : 'default')
+    const bootstrap = entry.has('bootstrap') ? { bootstrap: { ...preset.bootstrap, ...changes(entry.object('bootstrap', Object.keys(BOOTSTRAP_CHOICES)), BOOTSTRAP_CHOICES) } } : {}
+    const accept = entry.has('accept') ? { accept: { ...preset.accept, ...entry.object('accept', ['sha1']).flags('sha1') } } : {}
+    return { ...preset, ...changes(entry, CHOICES), ...bootstrap, ...accept, ...(entry.has('contextLost') ? { contextLost: entry.texts('contextLost') } : {}) }
   })
   if (first === undefined) throw root.wrong('profile', 'is empty')
   return [first, ...rest]
 }
+const changes = (entry: Entry, choices: Choices): object => Object.fromEntries(Object.keys(choices).filter((name) => entry.has(name)).map((name) => [name, entry.choice(name, choices[name] ?? [])]))
 function presetOf(root: Entry, name: string): Profile {
   const preset = PRESETS.get(name)
   if (preset === undefined) throw root.wrong('profile', `names no preset; there are ${[...PRESETS.keys()].join(', ')}`)
@@ -206,16 +277,13 @@ class Entry {
   object(name: string, known: readonly string[]): Entry { return this.entry(name, this.#get(name, (value) => typeof value === 'object', 'object'), known) }
   /** An object whose member names are the user's. */
   open(name: string): Entry { return Entry.of(this.#file, this.#path(name), this.#get(name, (value) => typeof value === 'object', 'object'), 'any') }
-  objects(name: string, known: readonly string[]): readonly Entry[] {
-    const list = this.#get(name, (value) => Array.isArray(value) && value.length > 0, 'list of objects') as readonly unknown[]
-    return list.map((value, index) => this.entry(`${name}[${index}]`, value, known))
-  }
+  objects(name: string): readonly unknown[] { return this.#get(name, (value) => Array.isArray(value) && value.length > 0, 'list of objects') as readonly unknown[] }
   /** The member as a list: what is no list is a list of one. */
   list(name: string): readonly unknown[] {
     const value = this.#members.get(name)
     return Array.isArray(value) ? value : [value]
   }
-  entry(name: string, value: unknown, known: readonly string[]): Entry { return Entry.of(this.#file, this.#path(name), value, known) }
+  entry(name: string, value: unknown, known: readonly string[] | 'any'): Entry { return Entry.of(this.#file, this.#path(name), value, known) }
   #path(name: string): string { return [this.#at, name].filter((part) => part !== '').join('.') }
 
   /** The member as a path, relative to the config file. */

@@ -13,6 +13,8 @@ export const cxf: Profile = {
   encryptLifecycle: true,
   // Seen: UsesSequenceSTR as a mandatory header is not understood; the reference in the Body is accepted.
   str: 'body',
+  // Seen: EncryptedKey in front of the certificate, which answers name by its thumbprint.
+  bootstrap: { ...BASIC256_SHA1.bootstrap, keyOrder: 'encryption-first', includeCertificate: 'requests' },
   // Seen: unknown and expired contexts are answered by one fault, which is also that of every other failed check.
   contextLost: ['{http://ws.apache.org/wss4j}SecurityError'],
 }
@@ -21,11 +23,14 @@ export const metro: Profile = {
   ...BASIC256_SHA1,
   // Seen: RM bodies are clear, and encrypted ones are refused unless EncryptRMLifecycleMessage is set.
   encryptLifecycle: false,
+  // Seen: what has a Body in clear has its signature in clear too, also where its policy asks for an encrypted one.
+  encryptSignature: false,
   // Seen: one-way messages are acknowledged only when that is asked for.
   ackRequestedOnOneWay: true,
   // Seen: a CreateSequence with an Offer that is known already is refused.
   offerOnRepeat: 'new',
-  bootstrap: { ...BASIC256_SHA1.bootstrap, certificateReference: 'issuer-serial' },
+  // Seen: certificates by issuer and serial number, also that of an answer.
+  bootstrap: { ...BASIC256_SHA1.bootstrap, includeCertificate: 'requests', certificateReference: 'issuer-serial' },
   // Seen: after a restart every message is answered so.
   contextLost: ['InvalidSecurity'],
 }
@@ -36,7 +41,10 @@ export const sandesha2: Profile = {
   encryptLifecycle: true,
   // Seen: DerivedKeyToken for encryption, ReferenceList, then the one for the signature.
   keyOrder: 'encryption-first',
-  bootstrap: { ...BASIC256_SHA1.bootstrap, certificateReference: 'issuer-serial' },
+  // Seen: answers carry the token too.
+  includeToken: 'always',
+  // Seen: EncryptedKey in front of the certificate, which answers name by issuer and serial number.
+  bootstrap: { ...BASIC256_SHA1.bootstrap, keyOrder: 'encryption-first', includeCertificate: 'requests', certificateReference: 'issuer-serial' },
   // Seen: the fault of a message under a context that is not known.
   contextLost: ['InvalidSecurity'],
   // Seen: Renew is answered by ActionNotSupported.

@@ -23,8 +23,8 @@ export interface Profile {
   /** Which of the two derived keys stands first. */
   readonly keyOrder: 'signature-first' | 'encryption-first'
   readonly order: 'sign-before-encrypt' | 'encrypt-before-sign'
-  /** Where the Body is encrypted. */
-  readonly encryptSignature: boolean
+  /** Of every message, or of those whose Body is encrypted. */
+  readonly encryptSignature: boolean | 'with-body'
   /** WS-SecurityPolicy 1.2 §6.7: what is used stands behind what it needs; or the Timestamp stands last. */
   readonly layout: 'strict' | 'lax'
   /** Which messages carry the SCT itself; the others name it by its identifier. */
@@ -59,9 +59,13 @@ export interface BootstrapProfile {
   readonly addressing?: '200508' | '200408'
   readonly order: 'sign-before-encrypt' | 'encrypt-before-sign'
   readonly encryptSignature: boolean
+  /** Under X.509: the token of the signature stands first, or the EncryptedKey. */
+  readonly keyOrder: 'signature-first' | 'encryption-first'
   /** Under a username: keys derived from the EncryptedKey, or that key itself. */
   readonly derivedKeys: boolean
-  /** How a certificate is named that does not stand in the message. */
+  /** Under X.509: which messages carry the certificate that signed them; the others name it. */
+  readonly includeCertificate: 'requests' | 'always'
+  /** Under X.509: how a certificate is named that does not stand in the message. */
   readonly certificateReference: 'thumbprint' | 'issuer-serial' | 'subject-key-identifier'
 }
 
@@ -71,7 +75,7 @@ export const DEFAULT_PROFILE: Profile = {
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false,
-  bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, derivedKeys: false, certificateReference: 'thumbprint' },
+  bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
   contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', accept: { sha1: false },
 }

@@ -11,13 +11,13 @@ import type { TokenId } from '../sct/token.ts'
 import { NumberSet } from './ranges.ts'
 import type { RmTiming } from './timing.ts'
 import {
-  type Acknowledgement, type ApplicationMessage, decodeRow, type Delivery, type Destination as Place, emptyTurn, encodeRow, type ExchangeId, type LaneId, type Outbound,
+  type Acknowledgement, type ApplicationMessage, decodeRow, type Delivery, type Destination as Place, emptyTurn, encodeRow, type LaneId, type Outbound,
   type OutboundBody, receivedKey, type SequenceId, type Span, type Turn,
 } from './turn.ts'
 
 export type DestinationState = 'none' | 'open' | 'full' | 'closed' | 'ended'
-/** Where the answer to an event goes: the back-channel that brought it, or, at the initiator, nowhere by itself. */
-interface Answerable { readonly exchange?: ExchangeId | undefined; readonly messageId?: string | undefined }
+/** Where the answer to an event goes: to where its message says; nowhere by itself when that was an answer. */
+interface Answerable { readonly to?: Place | undefined; readonly messageId?: string | undefined }
 export type DestinationEvent =
   | { readonly kind: 'created'; readonly sequence: SequenceId; readonly expiresMs?: number | undefined }
   | ({ readonly kind: 'message'; readonly number: bigint; readonly last: boolean
@@ -48,8 +48,10 @@ export interface DestinationOptions {
   readonly limits: Limits
   /** Requests are handed over in order and acknowledged on their exchange; replies settle their request at once and are acknowledged by what is sent next. */
   readonly role: 'requests' | 'replies'
-  /** Where stand-alone acknowledgements of replies go. */
+  /** Where acknowledgements go, whatever brought what they are about. Absent: to the back-channel of what asks for one. */
   readonly url?: string | undefined
+  /** Requests: what finds no back-channel waits until it is asked for. */
+  readonly isPolled?: boolean | undefined
 }
 /** What the head keeps. */
 export interface DestinationSnapshot {
@@ -118,6 +120,10 @@ export class Destination {
   get endedAt(): number | undefined { return this.#endedAt }
   get expiresAt(): number | undefined { return this.#expiresAt }
   has(number: number): boolean { return this.#accepted.has(number) }
+  /** The peer said which message is the last, and it was consumed with all before it. */
+  get isComplete(): boolean { return this.#lastNumber !== undefined && this.#consumed >= this.#lastNumber }
+  /** There is an acknowledgement to be had that was not given yet. */
+  get owes(): boolean { return this.#owedSince !== undefined && this.acknowledgement() !== undefined }
   /** Accepted messages that wait to be handed over. */
   get waiting(): number { return this.#rows.size }
   row(number: number): ReceivedRow | undefined { return this.#rows.get(number) }
@@ -136,6 +142,8 @@ export class Destination {
     // WS-RM 1.1 §3.9: all accepted numbers and only these; Final as soon as the sequence is closed.
     return { sequence: this.#sequence, ranges: this.#accepted.spans, final: this.#own.rm.hasNoneAndFinal && (this.#state === 'closed' || this.#state === 'ended') }
   }
+  /** The peer is there, though it said nothing of the sequence: it asks for what waits for it. */
+  noticed(now: number): void { this.#heardAt = now }
   /** The acknowledgement left on something. */
   carried(): void {
     this.#owedSince = undefined
@@ -145,7 +153,7 @@ export class Destination {
   get wakeAt(): number {
     if (this.#state === 'none' || this.#state === 'ended') return Infinity
     let at = this.#expiresAt ?? Infinity
-    if (this.#owedSince !== undefined) at = Math.min(at, this.#owedSince + this.#own.timing.ackDelayMs)
+    if (this.#owedSince !== undefined && this.#own.url !== undefined) at = Math.min(at, this.#owedSince + this.#delay)
     if (this.#own.role === 'requests') at = Math.min(at, (this.#heardAt ?? 0) + (this.#heardAt === undefined ? 0 : this.#own.timing.inactivityMs))
     return at
   }
@@ -225,7 +233,8 @@ export class Destination {
     this.#rows.set(number, row)
     turn.persist.push({ put: receivedKey(this.#own.lane, number), value: encodeRow(row) })
     this.#skipEmpty(turn)
-    if (message?.shape !== 'request') this.#acknowledge(event, turn)
+    if (message?.shape === 'request') this.#owe()
+    else this.#acknowledge(event, turn)
   }
   #duplicate(event: DestinationEvent & { kind: 'message' }, number: number, turn: Turn): void {
     const row = this.#rows.get(number)
@@ -234,9 +243,9 @@ export class Destination {
       // The number was accepted, whatever stands under it now: that is what is said.
       return this.#acknowledge(event, turn)
     }
-    if (this.#own.role === 'replies') this.#owedSince ??= this.#heardAt
     // A duplicate means that our acknowledgement was lost: say it again. A request is answered by whoever holds its reply.
-    if (event.message?.shape !== 'request') this.#acknowledge(event, turn)
+    if (event.message?.shape === 'request') this.#owe()
+    else this.#acknowledge(event, turn)
   }
   #consume(number: number, turn: Turn): void {
     if (number !== this.#consumed + 1 || !this.#rows.has(number)) return
@@ -307,7 +316,7 @@ export class Destination {
     }
   }
   #time(now: number, turn: Turn): void {
-    const { inactivityMs, tombstoneMs, ackDelayMs } = this.#own.timing
+    const { inactivityMs, tombstoneMs } = this.#own.timing
     if (this.#state === 'none') return
     if (this.#state === 'ended') {
       if (this.#endedAt === undefined || now < this.#endedAt + tombstoneMs) return
@@ -321,9 +330,9 @@ export class Destination {
       this.#broken = true
       return this.#end(now, turn)
     }
-    if (this.#owedSince === undefined || now - this.#owedSince < ackDelayMs) return
+    if (this.#own.url === undefined || this.#owedSince === undefined || now - this.#owedSince < this.#delay) return
     this.#owedSince = undefined
-    if (this.#own.url !== undefined && this.acknowledgement() !== undefined) turn.transmit.push(this.#outbound({ kind: 'endpoint', url: this.#own.url }, { kind: 'acknowledgement' }))
+    if (this.acknowledgement() !== undefined) turn.transmit.push(this.#outbound({ kind: 'endpoint', url: this.#own.url }, { kind: 'acknowledgement' }))
   }
 
   #askedFor(event: Answerable, turn: Turn): void {
@@ -331,22 +340,29 @@ export class Destination {
     this.#isAsked = true
     this.#acknowledge(event, turn)
   }
-  /** WS-RM 1.1 §3.8: whoever asks is told, on the back-channel of what asked. */
+  /** WS-RM 1.1 §3.8: whoever asks is told, where AcksTo says: on the back-channel of what asked, or at an address. */
   #acknowledge(event: Answerable, turn: Turn): void {
-    if (event.exchange !== undefined) turn.transmit.push(this.#outbound({ kind: 'exchange', exchange: event.exchange }, { kind: 'acknowledgement' }, event.messageId))
-    else if (this.#own.role === 'replies') this.#owedSince ??= this.#heardAt
+    if (this.#own.url === undefined && event.to !== undefined) turn.transmit.push(this.#outbound(event.to, { kind: 'acknowledgement' }, event.messageId))
+    else {
+      if (this.#own.role === 'requests') this.#isAsked = true
+      this.#owe()
+    }
   }
+  #owe(): void {
+    if (this.#own.url !== undefined || this.#own.isPolled) this.#owedSince ??= this.#heardAt
+  }
+  get #delay(): number { return this.#isAsked ? Math.min(this.#own.timing.ackAskedMs, this.#own.timing.ackDelayMs) : this.#own.timing.ackDelayMs }
   #answer(event: Answerable, body: OutboundBody, turn: Turn): void {
-    // Neither a back-channel nor a MessageID: nobody asked, it was our own doing.
-    if (event.exchange === undefined && event.messageId === undefined) return
-    const to: Place | undefined = event.exchange !== undefined ? { kind: 'exchange', exchange: event.exchange } : this.#own.url !== undefined ? { kind: 'endpoint', url: this.#own.url } : undefined
+    // Neither a place nor a MessageID: nobody asked, it was our own doing.
+    if (event.to === undefined && event.messageId === undefined) return
+    const to: Place | undefined = event.to ?? (this.#own.url !== undefined ? { kind: 'endpoint', url: this.#own.url } : undefined)
     if (to !== undefined) turn.transmit.push(this.#outbound(to, body, event.messageId))
   }
   #fault(event: Answerable, fault: FaultRow, turn: Turn): void {
-    if (event.exchange === undefined) return
+    if (event.to === undefined) return
     // WS-RM 1.1 §3.5: once closed, every fault about the sequence carries its final acknowledgement. An unknown one has none.
     const acknowledgement = this.#own.rm.hasNoneAndFinal && SAYS_FINAL.has(fault) ? this.acknowledgement() : undefined
-    turn.transmit.push(this.#outbound({ kind: 'exchange', exchange: event.exchange }, {
+    turn.transmit.push(this.#outbound(event.to, {
       kind: 'fault', fault, ...(this.#sequence === undefined ? {} : { sequence: this.#sequence }),
       ...(fault === FAULTS.messageNumberRollover && !this.#own.rm.hasLastMessage ? { maxNumber: Number.MAX_SAFE_INTEGER } : {}),
       ...(acknowledgement === undefined ? {} : { acknowledgement }),

@@ -39,5 +39,5 @@ export class Exchange {
  */
 const RANK: Readonly<Record<Outbound['body']['kind'], number>> = {
   application: 6, 'create-sequence-response': 5, 'close-sequence-response': 5, 'terminate-sequence-response': 5, acknowledgement: 4, fault: 3,
-  'create-sequence': 1, 'ack-requested': 1, 'close-sequence': 1, 'terminate-sequence': 1, 'last-message': 1,
+  'create-sequence': 1, 'ack-requested': 1, 'close-sequence': 1, 'terminate-sequence': 1, 'last-message': 1, 'make-connection': 1,
 }

@@ -13,13 +13,15 @@ import type { LaneFacts, LaneHead } from './lane.ts'
 import { type SentRow, Source } from './source.ts'
 import { decodeRow, headKey, type LaneId, sentKey, type SequenceId } from './turn.ts'
 
-/** What a lane is found by, for processes that were not there when it was made. A name of its own at the initiator; at the responder both sequences and the CreateSequence. */
+/** What a lane is found by, for processes that were not there when it was made. A name of its own at the initiator; at the responder both sequences, the CreateSequence, and the mailbox, which is that of the lane that last came to it. */
 export const nameKey = (name: string): string => storeKey('named', name)
 export const sequenceKey = (token: TokenId, sequence: SequenceId): string => storeKey('sequence', token, sequence)
 export const creationKey = (token: TokenId, messageId: string): string => storeKey('creation', token, messageId)
-export function indexKeys({ role, tokenId, name, sequence, offered, createMessageId }: LaneFacts): readonly string[] {
+export const mailboxKey = (token: TokenId, address: string): string => storeKey('mailbox', token, address)
+export function indexKeys({ role, tokenId, name, sequence, offered, createMessageId, endpoint }: LaneFacts): readonly string[] {
   if (role === 'initiator') return name === undefined ? [] : [nameKey(name)]
-  return [creationKey(tokenId, createMessageId), ...[sequence, offered].filter((each) => each !== undefined).map((each) => sequenceKey(tokenId, each))]
+  const mailbox = endpoint?.kind === 'make-connection' ? [mailboxKey(tokenId, endpoint.address)] : []
+  return [creationKey(tokenId, createMessageId), ...[sequence, offered].filter((each) => each !== undefined).map((each) => sequenceKey(tokenId, each)), ...mailbox]
 }
 
 export const tokenKey = (id: TokenId): string => storeKey('token', id)

@@ -15,7 +15,7 @@ import type { MoveReport } from './engine-move.ts'
 import type { Lane, LaneFacts, LaneHead } from './lane.ts'
 import type { Outcome, SourceState } from './source.ts'
 import type { RmTiming } from './timing.ts'
-import type { Content, Delivery, ExchangeId, LaneId, Outbound, Received, SequenceId, Span } from './turn.ts'
+import type { Content, Delivery, Endpoint, ExchangeId, LaneId, Outbound, Received, SequenceId, Span } from './turn.ts'
 
 /** What the engine asks of the security side (step 1 of the flow: no token, no sequence). */
 export interface SecuritySide {
@@ -52,6 +52,10 @@ export interface EngineOptions<Tx = unknown> {
   readonly address?: string
   /** Initiator lanes that come back from the store rest until `attach`: whoever sends for them must be there first. */
   readonly restoreDetached?: boolean
+  /** Whether answers may be sent to that address, for that principal; default: to none, so that whoever asks for it is refused. */
+  reaches?(address: string, principal: Principal): boolean
+  /** False: nobody may create a sequence here. */
+  readonly takesSequences?: boolean
   /** One-way or request, where the operation is known; default: by ReplyTo. */
   shapeOf?(received: Received): 'one-way' | 'request' | undefined
 }
@@ -65,6 +69,8 @@ export interface OpenOptions {
   readonly ackRequestedOnOneWay?: boolean
   readonly offerOnRepeat?: 'same' | 'new'
   readonly closeEmpty?: boolean
+  /** Where the peer is to send to; default: to the back-channels. */
+  readonly endpoint?: Endpoint
   /** When the peer has lost the context or the sequence, this is told as `stranded` and the lane waits for `move`; default: it ends. */
   readonly resumes?: boolean
   readonly maxPending?: number
@@ -80,6 +86,8 @@ export interface LaneStatus {
   readonly rm: RmVersion['name']
   readonly name?: string
   readonly url?: string
+  /** Where the initiator takes what is sent to it, when that is not the back-channel. */
+  readonly endpoint?: Endpoint
   readonly soap?: '1.1' | '1.2'
   readonly addressing?: '200508' | '200408'
   readonly principal?: Principal
@@ -125,7 +133,7 @@ export function statusOf(facts: LaneFacts, headText: string, lane: Lane | undefi
   const replies = isInitiator ? head?.destination.sequence : head?.source.sequence
   return {
     lane: facts.lane, role: facts.role, tokenId: facts.tokenId, rm: facts.rm,
-    ...(facts.name === undefined ? {} : { name: facts.name }), ...(facts.url === undefined ? {} : { url: facts.url }), ...(facts.soap === undefined ? {} : { soap: facts.soap }),
+    ...(facts.name === undefined ? {} : { name: facts.name }), ...(facts.url === undefined ? {} : { url: facts.url }), ...(facts.endpoint === undefined ? {} : { endpoint: facts.endpoint }), ...(facts.soap === undefined ? {} : { soap: facts.soap }),
     ...(facts.addressing === undefined ? {} : { addressing: facts.addressing }), ...(facts.principal === undefined ? {} : { principal: facts.principal }),
     state: isInitiator ? head?.source.state ?? 'creating' : head?.destination.state ?? 'none',
     ...(requests === undefined ? {} : { sequence: requests }), ...(replies === undefined ? {} : { offered: replies }),

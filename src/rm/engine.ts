@@ -75,7 +75,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     if (options.name !== undefined && this.find(options.name) !== undefined) throw new UsageError('ERR_NAME_TAKEN', `a conversation named ${options.name} is there already`)
     const facts: LaneFacts = {
-      lane: this.#mint() as LaneId, role: 'initiator', tokenId: token, rm: options.rm.name, createdAt: this.#own.clock.now(), createMessageId: this.#mint(), url: options.url,
+      lane: this.#mint() as LaneId, role: 'initiator', tokenId: token, rm: options.rm.name, createdAt: this.#own.clock.now(), createMessageId: this.#mint(), url: options.url, endpoint: options.endpoint?.kind === 'anonymous' ? undefined : options.endpoint,
       name: options.name, expiresMs: options.expiresMs, offered: options.offer ? this.#mint() : undefined, ackRequestedOnOneWay: options.ackRequestedOnOneWay,
       offerOnRepeat: options.offerOnRepeat, closeEmpty: options.closeEmpty,
     }
@@ -123,11 +123,28 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       jobs.push(this.#enqueue(shell, { event: event.kind === 'received' ? { ...event, resumes: shell.resumes } : event, exchange, tries: 0 }))
     }
     this.#scope.sort(received, via, exchange, add)
+    if (received.body.kind === 'make-connection' && exchange !== undefined) {
+      // What the poll acknowledges is not given to it again.
+      await Promise.allSettled(jobs)
+      const [oldest, ...others] = await this.#mailbox(received, received.body.address)
+      if (oldest !== undefined) add(oldest, { kind: 'polled', to: { kind: 'exchange', exchange: exchange.id, address: received.body.address }, others: others.length > 0 })
+    }
     exchange?.end()
     // What failed was reported and its exchange was ended; the peer will ask again.
     await Promise.allSettled(jobs)
   }
 
+  /** The lanes of the mailbox: those with something in it, in the order in which they were made. */
+  async #mailbox(received: Received, address: string): Promise<readonly Shell<Tx>[]> {
+    const shells: Shell<Tx>[] = []
+    const now = this.#own.clock.now()
+    for (const shell of this.#scope.mailbox(received, address)) {
+      const lane = shell.lane ?? await this.#present(shell).catch(() => undefined)
+      lane?.destination.noticed(now)
+      if (lane !== undefined && lane.waiting(now) > 0) shells.push(shell)
+    }
+    return shells
+  }
   /** Lanes that another process has made on this store. False: nothing can be said now; the peer will ask again. */
   async #takeUpStrange(received: Received): Promise<boolean> {
     try {
@@ -588,7 +605,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #withHeld(shell: Shell<Tx>, event: LaneEvent): LaneEvent {
     if (event.kind !== 'consumed') return event
     const held = shell.holds.get(event.number)
-    return held === undefined || held.exchange.isDone ? event : { ...event, exchange: held.exchange.id }
+    return held === undefined || held.exchange.isDone ? event : { ...event, to: held.hold.to }
   }
 
   /** The commit is durable: now it may be seen. */
@@ -739,7 +756,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** The exchange of a request waits for the reply; an older one of the same request gives way to it. */
   #hold(shell: Shell<Tx>, hold: Hold): void {
-    const exchange = this.#exchanges.get(hold.exchange)
+    const exchange = this.#exchanges.get(hold.to.exchange)
     if (exchange === undefined || exchange.isDone) return
     exchange.hold()
     shell.holds.get(hold.number)?.exchange.finish()
@@ -895,7 +912,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         // The first time the peer is told that its request is held; later nothing, which a peer does not take for a refusal.
         if (!held.hold.unsaid) held.exchange.finish()
         else {
-          this.#later(shell, { kind: 'release', number, exchange: held.exchange.id, messageId: held.hold.messageId })
+          this.#later(shell, { kind: 'release', number, to: held.hold.to, messageId: held.hold.messageId })
           shell.holds.set(number, { ...held, until: Infinity })
         }
       }

@@ -10,11 +10,12 @@ import type { Limits } from '../options.ts'
 import { RM10, RM11, type RmVersion } from '../spec/versions.ts'
 import type { Principal, TokenId } from '../sct/token.ts'
 import { Destination, type DestinationSnapshot, type ReceivedRow } from './destination.ts'
+import { Poller } from './poller.ts'
 import { acknowledgedSpans } from './ranges.ts'
 import { type About, type SentRow, Source, type SourceSnapshot, type StoredReply } from './source.ts'
 import type { RmTiming } from './timing.ts'
 import {
-  type Acknowledgement, type ApplicationMessage, type Content, emptyTurn, encodeRow, type ExchangeId, headKey, type Hint, type LaneId, type Outbound, type OutboundBody, type Received,
+  type Acknowledgement, type ApplicationMessage, type BackChannel, type Content, type Destination as Place, emptyTurn, encodeRow, type Endpoint, headKey, type Hint, type LaneId, type Outbound, type OutboundBody, type Received,
   type ReceivedAcknowledgement, type SequenceId, type Turn,
 } from './turn.ts'
 
@@ -28,6 +29,8 @@ export interface LaneFacts {
   /** wsa:MessageID of the CreateSequence. */
   readonly createMessageId: string
   readonly expiresMs?: number | undefined
+  /** Where the initiator takes what is sent to it; absent: on back-channels. */
+  readonly endpoint?: Endpoint | undefined
   /** Initiator. */
   readonly url?: string | undefined
   readonly name?: string | undefined
@@ -49,8 +52,8 @@ export interface LaneFacts {
 /** The head's row. */
 export interface LaneHead { readonly facts: LaneFacts; readonly source: SourceSnapshot; readonly destination: DestinationSnapshot }
 
-/** An inbound message is answered on `exchange`, `relatesTo` its MessageID; at the initiator it is itself the answer to `about`. */
-interface Carrier { readonly exchange?: ExchangeId | undefined; readonly messageId?: string | undefined; readonly about?: About | undefined }
+/** An inbound message is answered to where it says, `relatesTo` its MessageID; what came as an answer is itself the answer to `about`. */
+interface Carrier { readonly to?: Place | undefined; readonly messageId?: string | undefined; readonly about?: About | undefined }
 export type LaneEvent =
   | ({ readonly kind: 'made' } & Carrier)
   | { readonly kind: 'submit'; readonly content: Content; readonly shape: 'one-way' | 'request'; readonly key: string; readonly digest: string }
@@ -58,7 +61,9 @@ export type LaneEvent =
   | ({ readonly kind: 'ack-requested'; readonly sequence: SequenceId } & Carrier)
   | ({ readonly kind: 'received'; readonly received: Received; readonly shape: 'one-way' | 'request'; readonly digest: string; readonly resumes?: boolean | undefined } & Carrier)
   | ({ readonly kind: 'release'; readonly number: number } & Carrier)
-  | { readonly kind: 'consumed'; readonly number: number; readonly reply?: Content | undefined; readonly exchange?: ExchangeId | undefined }
+  | { readonly kind: 'consumed'; readonly number: number; readonly reply?: Content | undefined; readonly to?: BackChannel | undefined }
+  /** The peer asks for what waits in its mailbox; `others`: more waits in other lanes. */
+  | { readonly kind: 'polled'; readonly to: BackChannel; readonly others: boolean }
   | { readonly kind: 'close' }
   | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
   | { readonly kind: 'pace'; readonly window?: number | undefined }
@@ -68,7 +73,7 @@ export type LaneEvent =
 
 /** A turn of a lane; `holds` are back-channels that wait for the reply to a request. */
 export interface LaneTurn extends Turn { readonly holds: Hold[] }
-export interface Hold { readonly number: number; readonly exchange: ExchangeId; /** Nobody has told the peer yet that it was accepted. */ readonly unsaid: boolean; readonly messageId?: string | undefined }
+export interface Hold { readonly number: number; readonly to: BackChannel; /** Nobody has told the peer yet that it was accepted. */ readonly unsaid: boolean; readonly messageId?: string | undefined }
 
 export interface LaneSettings { readonly timing: RmTiming; readonly limits: Limits; readonly mint: () => string }
 
@@ -78,18 +83,23 @@ export class Lane {
   readonly source: Source
   readonly destination: Destination
   readonly #settings: LaneSettings
+  readonly #url: string | undefined
+  readonly #mailbox: { readonly address: string; readonly poller: Poller } | undefined
 
   constructor(facts: LaneFacts, settings: LaneSettings, now: number, from?: { readonly head: LaneHead; readonly sent: Iterable<SentRow>; readonly received: Iterable<ReceivedRow> }) {
     this.facts = facts
     this.#settings = settings
     this.rm = facts.rm === '1.0' ? RM10 : RM11
     const isInitiator = facts.role === 'initiator'
-    const common = { lane: facts.lane, tokenId: facts.tokenId, rm: this.rm, timing: settings.timing, url: facts.url }
+    const { endpoint } = facts
+    this.#url = isInitiator ? facts.url : endpoint?.kind === 'address' ? endpoint.address : undefined
+    this.#mailbox = isInitiator && endpoint?.kind === 'make-connection' ? { address: endpoint.address, poller: new Poller(settings.timing) } : undefined
+    const common = { lane: facts.lane, tokenId: facts.tokenId, rm: this.rm, timing: settings.timing, url: this.#url }
     const sourceOptions = {
-      ...common, role: facts.role, createMessageId: facts.createMessageId, expiresMs: isInitiator ? facts.expiresMs : facts.offeredExpiresMs, offerOnRepeat: facts.offerOnRepeat,
+      ...common, role: facts.role, endpoint: isInitiator ? endpoint : undefined, createMessageId: facts.createMessageId, expiresMs: isInitiator ? facts.expiresMs : facts.offeredExpiresMs, offerOnRepeat: facts.offerOnRepeat,
       ackRequestedOnOneWay: facts.ackRequestedOnOneWay, closeEmpty: facts.closeEmpty, keptReplies: settings.limits.receiveWindow, mint: settings.mint,
     }
-    const destinationOptions = { ...common, limits: settings.limits, role: isInitiator ? 'replies' as const : 'requests' as const }
+    const destinationOptions = { ...common, limits: settings.limits, role: isInitiator ? 'replies' as const : 'requests' as const, isPolled: !isInitiator && endpoint?.kind === 'make-connection' }
     this.source = from === undefined ? new Source(sourceOptions, isInitiator && facts.offered !== undefined ? [facts.offered] : []) : Source.restore(sourceOptions, from.head.source, from.sent)
     this.destination = from === undefined ? new Destination(destinationOptions) : Destination.restore(destinationOptions, from.head.destination, from.received)
     if (from !== undefined || isInitiator) return
@@ -101,7 +111,9 @@ export class Lane {
   get isOver(): boolean { return this.source.state === 'ended' && (this.destination.state === 'ended' || this.destination.state === 'none') }
   /** When the lane may be forgotten. */
   get purgeAt(): number { return this.isOver ? Math.max(this.source.endedAt ?? 0, this.destination.endedAt ?? 0) + this.#settings.timing.tombstoneMs : Infinity }
-  get wakeAt(): number { return Math.min(this.source.wakeAt, this.destination.wakeAt, this.purgeAt) }
+  get wakeAt(): number { return Math.min(this.source.wakeAt, this.destination.wakeAt, this.#mailbox?.poller.wakeAt ?? Infinity, this.purgeAt) }
+  /** What the peer's mailbox holds of this lane: replies, or else an acknowledgement. */
+  waiting(now: number): number { return this.source.waiting(now) || (this.destination.owes ? 1 : 0) }
   /** The sequences that the peer may name to us, under the lane's token. */
   get sequences(): readonly SequenceId[] {
     const names = new Set<SequenceId>()
@@ -119,6 +131,7 @@ export class Lane {
     const turn: LaneTurn = { ...emptyTurn(), holds: [] }
     this.#take(event, now, turn)
     this.#endTogether(now, turn)
+    this.#poll(event, now, turn)
     this.#carry(turn)
     return turn
   }
@@ -132,6 +145,7 @@ export class Lane {
       case 'received': return this.#received(event, now, turn)
       case 'release': return this.#say({ kind: 'acknowledgement' }, event, turn)
       case 'consumed': return this.#consumed(event, now, turn)
+      case 'polled': return this.#polled(event, now, turn)
       case 'close': return this.#add(turn, this.source.handle(event, now))
       case 'hint': case 'pace': return this.#add(turn, this.source.handle(event, now))
       case 'move': return this.#move(event, now, turn)
@@ -169,7 +183,7 @@ export class Lane {
   #ackRequested(event: LaneEvent & { kind: 'ack-requested' }, now: number, turn: LaneTurn): void {
     const { sequence } = event
     if (sequence !== this.destination.sequence || this.destination.state === 'none') return this.#say({ kind: 'fault', fault: FAULTS.unknownSequence, sequence }, event, turn)
-    this.#add(turn, this.destination.handle({ kind: 'ack-requested', exchange: event.exchange, messageId: event.messageId }, now))
+    this.#add(turn, this.destination.handle({ kind: 'ack-requested', to: event.to, messageId: event.messageId }, now))
   }
 
   #received(event: LaneEvent & { kind: 'received' }, now: number, turn: LaneTurn): void {
@@ -196,11 +210,11 @@ export class Lane {
   }
   #created(body: Received['body'] & { kind: 'create-sequence-response' }, now: number, turn: LaneTurn): void {
     if (this.facts.role !== 'initiator' || this.source.state !== 'creating') return
-    this.#add(turn, this.source.handle({ kind: 'created', sequence: body.sequence, expiresMs: body.expiresMs }, now))
     const offer = this.source.offers.at(-1)
     // Peer CXF 4: an offer is refused by an Accept whose AcksTo is the none address.
-    if (offer === undefined || body.accept === undefined || body.accept.acksTo.kind === 'none') return
-    this.#add(turn, this.destination.handle({ kind: 'created', sequence: offer, expiresMs: this.facts.expiresMs }, now))
+    const isOfferTaken = offer !== undefined && body.accept !== undefined && body.accept.acksTo.kind !== 'none'
+    this.#add(turn, this.source.handle({ kind: 'created', sequence: body.sequence, expiresMs: body.expiresMs, isOfferTaken }, now))
+    if (isOfferTaken) this.#add(turn, this.destination.handle({ kind: 'created', sequence: offer, expiresMs: this.facts.expiresMs }, now))
   }
   /** CloseSequence and TerminateSequence, of the sequence that we receive on, or of ours by a peer that wants no more of it. */
   #ending(event: LaneEvent & { kind: 'received' }, body: Received['body'] & { kind: 'close-sequence' | 'terminate-sequence' }, now: number, turn: LaneTurn): void {
@@ -208,7 +222,7 @@ export class Lane {
     const messageId = event.received.messageId
     if (body.sequence !== this.source.sequence) {
       if (this.destination.state === 'none') return
-      this.#add(turn, this.destination.handle({ kind: isClose ? 'close' : 'terminate', lastNumber: body.lastNumber, exchange: event.exchange, messageId }, now))
+      this.#add(turn, this.destination.handle({ kind: isClose ? 'close' : 'terminate', lastNumber: body.lastNumber, to: event.to, messageId }, now))
     } else {
       if (this.source.state === 'creating') return
       // The responder's Source ends with the sequence of the requests, so that closing it alone changes nothing there.
@@ -268,41 +282,72 @@ export class Lane {
     return body.kind === 'fault' && event.about?.kind === 'application' ? event.about.number : undefined
   }
   #numberedRequest(event: LaneEvent & { kind: 'received' }, sequence: NonNullable<Received['sequence']>, now: number, turn: LaneTurn): void {
-    const { received, exchange, shape } = event
+    const { received, to, shape } = event
+    const exchange = to?.kind === 'exchange' ? to : undefined
     const { messageId } = received
     // The other name of the pair is that of our replies: nothing is received on it.
-    if (sequence.id !== this.destination.sequence) return this.#say({ kind: 'fault', fault: FAULTS.unknownSequence, sequence: sequence.id }, { exchange, messageId }, turn)
+    if (sequence.id !== this.destination.sequence) return this.#say({ kind: 'fault', fault: FAULTS.unknownSequence, sequence: sequence.id }, { to, messageId }, turn)
     const number = Number(sequence.number)
     const isNew = !this.destination.has(number)
     const asks = received.ackRequested.some((id) => id === sequence.id)
     // A client that never acknowledges replies gets no further ones: each is kept until it does. WS-RM 1.1 §3.8: if it asks, it is told.
     if (isNew && shape === 'request' && this.source.sequence !== undefined && this.source.pendingCount >= this.#settings.limits.receiveWindow) {
-      return asks ? this.#say({ kind: 'acknowledgement' }, { exchange, messageId }, turn) : undefined
+      return asks ? this.#add(turn, this.destination.handle({ kind: 'ack-requested', to, messageId }, now)) : undefined
     }
     const reply = replyOf(received)
     const message = reply !== undefined && 'content' in reply ? messageOf(received, reply.content, shape) : undefined
-    const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, exchange, messageId }, now)
+    const inner = this.destination.handle({ kind: 'message', number: sequence.number, last: sequence.last, message, digest: event.digest, to, messageId }, now)
     if (isNew && message?.shape === 'one-way' && exchange !== undefined && this.#isBehind(number)) {
       // The application is behind: the exchange waits until it has come to this message, and so does a sender that has only so many.
       inner.transmit.length = 0
-      turn.holds.push({ number, exchange, unsaid: true, messageId })
+      turn.holds.push({ number, to: exchange, unsaid: true, messageId })
     }
     this.#add(turn, inner)
-    if (message?.shape !== 'request' || exchange === undefined || inner.transmit.length > 0 || !this.destination.has(number)) return
+    this.#complete(now, turn)
+    if (message?.shape !== 'request' || inner.transmit.length > 0 || !this.destination.has(number)) return
     // D25: the reply is kept until it is acknowledged, and a repeated request gets it again.
-    if (this.source.keepsReplyTo(number)) return this.#add(turn, this.source.handle({ kind: 'polled', exchange, answers: number }, now))
-    if (number <= this.destination.consumed) return this.#say({ kind: 'acknowledgement' }, { exchange, messageId }, turn)
-    turn.holds.push({ number, exchange, unsaid: isNew || asks, messageId })
+    if (this.source.keepsReplyTo(number)) return this.#add(turn, this.source.handle({ kind: 'polled', to, answers: number }, now))
+    if (exchange === undefined) return
+    if (number <= this.destination.consumed) return this.#say({ kind: 'acknowledgement' }, { to, messageId }, turn)
+    turn.holds.push({ number, to: exchange, unsaid: isNew || asks, messageId })
   }
   #isBehind(number: number): boolean { return this.destination.has(number) && this.destination.waiting > this.#settings.limits.receiveWindow / 4 }
   #consumed(event: LaneEvent & { kind: 'consumed' }, now: number, turn: LaneTurn): void {
     const message = this.destination.row(event.number)?.message
     if (event.number !== this.destination.consumed + 1 || message === undefined) return
     this.#add(turn, this.destination.handle({ kind: 'consumed', number: event.number }, now))
-    const { exchange, reply } = event
+    const { to, reply } = event
     const canReply = message.shape === 'request' && reply !== undefined && this.source.state === 'open'
-    if (canReply) this.#add(turn, this.source.handle({ kind: 'submit', content: reply, shape: 'reply', key: `reply ${event.number}`, digest: '', answers: event.number, exchange }, now))
-    else if (exchange !== undefined) this.#say({ kind: 'acknowledgement' }, { exchange, messageId: message.content.messageId || undefined }, turn)
+    if (canReply) this.#add(turn, this.source.handle({ kind: 'submit', content: reply, shape: 'reply', key: `reply ${event.number}`, digest: '', answers: event.number, to }, now))
+    else if (to !== undefined) this.#say({ kind: 'acknowledgement' }, { to, messageId: message.content.messageId || undefined }, turn)
+    this.#complete(now, turn)
+  }
+  /** Peer Sandesha2: in RM 1.0 whoever has read the last request sends its own last message, and ends its own sequence. Only where it can be heard by itself. */
+  #complete(now: number, turn: LaneTurn): void {
+    const ends = this.rm.hasLastMessage && this.#url !== undefined && this.source.sequence !== undefined && this.source.state === 'open' && this.destination.isComplete
+    if (ends) this.#add(turn, this.source.handle({ kind: 'close' }, now))
+  }
+  /** WS-MakeConnection §3.2, §3.3: the oldest message that waits, and whether there are more. */
+  #polled({ to, others }: LaneEvent & { kind: 'polled' }, now: number, turn: LaneTurn): void {
+    const inner = this.source.handle({ kind: 'polled', to }, now)
+    this.#add(turn, inner)
+    if (inner.transmit.length === 0 && this.destination.owes) this.#say({ kind: 'acknowledgement' }, { to }, turn)
+    const pending = others || this.source.waiting(now) > 0
+    for (const [index, outbound] of turn.transmit.entries()) turn.transmit[index] = { ...outbound, pending }
+  }
+  /** The initiator asks for what waits for it, while it waits for something. */
+  #poll(event: LaneEvent, now: number, turn: LaneTurn): void {
+    if (this.#mailbox === undefined) return
+    const { address, poller } = this.#mailbox
+    const isAbout = 'about' in event && event.about?.kind === 'make-connection'
+    if (isAbout && event.kind === 'received') poller.brought(event.received.pending ?? false)
+    poller.await(this.source.awaits, now)
+    if (isAbout && event.kind === 'hint' && event.hint.kind === 'exchange-over') poller.over(now)
+    if (poller.isDue(now)) this.#post({ kind: 'make-connection', address }, turn)
+  }
+  /** What is sent once, and answers nothing. */
+  #post(body: OutboundBody, turn: LaneTurn): void {
+    turn.transmit.push({ lane: this.id, tokenId: this.facts.tokenId, to: { kind: 'endpoint', url: this.#url ?? '' }, body, messageId: this.#settings.mint(), acknowledgements: [], ackRequested: [] })
   }
   #time(now: number, turn: LaneTurn): void {
     this.#add(turn, this.source.handle({ kind: 'time' }, now))
@@ -312,7 +357,10 @@ export class Lane {
   /** A pair lives and ends together: the sequence of the requests decides. */
   #endTogether(now: number, turn: LaneTurn): void {
     if (this.facts.role === 'responder') {
-      if (this.destination.state === 'ended' && this.source.state !== 'ended') this.#add(turn, this.source.handle({ kind: 'terminated', by: 'peer' }, now))
+      if (this.destination.state !== 'ended' || this.source.state === 'ended') return
+      // Peer Sandesha2: in RM 1.0 a TerminateSequence is answered with one's own, though the last message is not acknowledged yet.
+      if (this.source.state === 'draining' && this.rm.hasLastMessage) this.#post({ kind: 'terminate-sequence', sequence: this.source.sequence ?? '' }, turn)
+      this.#add(turn, this.source.handle({ kind: 'terminated', by: 'peer' }, now))
       return
     }
     if (this.source.state === 'ended' && this.destination.state !== 'none' && this.destination.state !== 'ended') this.#add(turn, this.destination.handle({ kind: 'terminate' }, now))
@@ -335,12 +383,12 @@ export class Lane {
     return { ...acknowledgement, final: acknowledgement.final || (isFinal && this.rm.hasNoneAndFinal) }
   }
   #say(body: OutboundBody, carrier: Carrier, turn: LaneTurn): void {
-    const { exchange, messageId } = carrier
+    const { messageId } = carrier
     // A complaint about an answer has nowhere to go but into a new connection, which would ask for the next complaint.
-    if (exchange === undefined && (this.facts.url === undefined || body.kind === 'fault')) return
+    const to: Place | undefined = carrier.to ?? (this.#url === undefined || body.kind === 'fault' ? undefined : { kind: 'endpoint', url: this.#url })
+    if (to === undefined) return
     const outbound: Outbound = {
-      lane: this.id, tokenId: this.facts.tokenId, to: exchange !== undefined ? { kind: 'exchange', exchange } : { kind: 'endpoint', url: this.facts.url ?? '' },
-      body, ...(messageId === undefined ? {} : { relatesTo: messageId }), acknowledgements: [], ackRequested: [],
+      lane: this.id, tokenId: this.facts.tokenId, to, body, ...(messageId === undefined ? {} : { relatesTo: messageId }), acknowledgements: [], ackRequested: [],
     }
     turn.transmit.push(outbound)
   }

@@ -10,7 +10,7 @@ import type { TokenId } from '../sct/token.ts'
 import { NumberSet } from './ranges.ts'
 import { backoff, type RmTiming } from './timing.ts'
 import {
-  type Content, decodeRow, type Destination as Place, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type OutboundBody,
+  addressOf, type Content, decodeRow, type Destination as Place, emptyTurn, encodeRow, type Endpoint, type Hint, type LaneId, type Outbound, type OutboundBody,
   type ReceivedFault, sentKey, type SequenceId, type Span, type Turn,
 } from './turn.ts'
 
@@ -18,8 +18,10 @@ export type SourceState = 'creating' | 'open' | 'full' | 'draining' | 'closing' 
 export type SourceEvent =
   | { readonly kind: 'submit'; readonly content: Content; readonly shape: Shape; readonly key: string; readonly digest: string
       /** A reply: the number of the request, and the back-channel that waits for it, if one does. */
-      readonly answers?: number; readonly exchange?: ExchangeId | undefined }
-  | { readonly kind: 'created'; readonly sequence: SequenceId | undefined; readonly expiresMs?: number | undefined }
+      readonly answers?: number; readonly to?: Place | undefined }
+  | { readonly kind: 'created'; readonly sequence: SequenceId | undefined; readonly expiresMs?: number | undefined
+      /** The peer's replies have numbers, so that it repeats them by itself. */
+      readonly isOfferTaken?: boolean }
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'acknowledged'; readonly spans: readonly Span[]; readonly nacks: readonly number[]; readonly final: boolean
       /** The number of the message in whose answer this came, when the answer had nothing more to say. */
@@ -31,7 +33,8 @@ export type SourceEvent =
   /** `resumes`: the conversation goes on elsewhere when the peer has lost the sequence. */
   | { readonly kind: 'fault'; readonly name: string; readonly resumes?: boolean | undefined }
   | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
-  | { readonly kind: 'polled'; readonly exchange: ExchangeId; readonly answers?: number }
+  /** Somebody opened a back-channel, for the reply to a request or for whatever waits; or asked again for a reply that goes elsewhere. */
+  | { readonly kind: 'polled'; readonly to?: Place | undefined; readonly answers?: number }
   /** Messages under way at once; absent: as the timing says. 0 lets what was sent come to its end before a move. */
   | { readonly kind: 'pace'; readonly window?: number | undefined }
   /** These messages are another lane's now; what stays is given up, or, where nothing is left, the sequence is closed. */
@@ -56,7 +59,7 @@ export const SOURCE_TABLE: SourceTable = {
   },
   draining: {
     created: ['draining'], refused: ['draining'], acknowledged: ['draining', 'closing', 'closed', 'terminating'], replied: ['draining', 'closing', 'terminating'], close: ['draining'], closed: ['draining'],
-    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], pace: ['draining'], moved: ['ended'], time: ['draining', 'ended'],
+    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], pace: ['draining'], moved: ['ended'], time: ['draining', 'closing', 'terminating', 'ended'],
   },
   closing: {
     created: ['closing'], refused: ['closing'], acknowledged: ['closing', 'terminating'], replied: ['closing'], close: ['closing'], closed: ['terminating'],
@@ -64,7 +67,7 @@ export const SOURCE_TABLE: SourceTable = {
   },
   closed: {
     created: ['closed'], refused: ['closed'], acknowledged: ['closed', 'terminating'], replied: ['closed', 'terminating'], close: ['closed'], closed: ['closed'],
-    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], pace: ['closed'], moved: ['ended'], time: ['closed', 'ended'],
+    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], pace: ['closed'], moved: ['ended'], time: ['closed', 'terminating', 'ended'],
   },
   terminating: {
     created: ['terminating'], refused: ['terminating'], acknowledged: ['terminating'], replied: ['terminating'], close: ['terminating'], closed: ['terminating'],
@@ -82,9 +85,11 @@ export interface SourceOptions {
   readonly tokenId: TokenId
   readonly rm: RmVersion
   readonly timing: RmTiming
-  /** The initiator opens connections; the responder only answers. */
   readonly role: 'initiator' | 'responder'
+  /** Where it connects to. Absent: it only answers. */
   readonly url?: string | undefined
+  /** Initiator: where its peer is to send to. */
+  readonly endpoint?: Endpoint | undefined
   /** wsa:MessageID of the CreateSequence, the same at every repetition. */
   readonly createMessageId?: string | undefined
   readonly expiresMs?: number | undefined
@@ -112,6 +117,7 @@ export interface SourceSnapshot {
   readonly acknowledged: readonly Span[]
   readonly offers: readonly SequenceId[]
   readonly controlId?: string | undefined
+  readonly repliesCome?: boolean | undefined
   readonly closeWanted?: boolean | undefined
   readonly expiresAt?: number | undefined
   readonly endedAt?: number | undefined
@@ -148,6 +154,8 @@ interface Entry {
   asked: boolean
   /** A request that the peer holds: said once. */
   held: boolean
+  /** Since when it is held, and nothing is left to do but to wait for its reply. */
+  waitsSince: number | undefined
 }
 
 export class Source {
@@ -161,6 +169,8 @@ export class Source {
   readonly #acknowledged: NumberSet
   #offers: SequenceId[]
   #closeWanted = false
+  /** A request that is acknowledged needs no repetition: the peer repeats its reply by itself, or keeps it for us. */
+  #repliesCome = false
   #expiresAt: number | undefined
   #endedAt: number | undefined
   #outcome: Outcome | undefined
@@ -200,6 +210,7 @@ export class Source {
     this.#sentInHead = from.sent ?? from.last
     this.#left = Math.min(this.#sentInHead, from.last)
     this.#closeWanted = from.closeWanted ?? false
+    this.#repliesCome = from.repliesCome ?? false
     this.#expiresAt = from.expiresAt
     this.#endedAt = from.endedAt
     this.#outcome = from.outcome
@@ -211,7 +222,7 @@ export class Source {
   snapshot(): SourceSnapshot {
     return {
       state: this.#state, sequence: this.#sequence, last: this.#last, sent: this.#own.role === 'initiator' ? this.#sentInHead : undefined, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
-      closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome, movedTo: this.#movedTo,
+      repliesCome: this.#repliesCome || undefined, closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome, movedTo: this.#movedTo,
     }
   }
   static readRow(value: Uint8Array): SentRow { return decodeRow<SentRow>(value) }
@@ -260,23 +271,41 @@ export class Source {
     return undefined
   }
 
+  /** That message of ours, a CreateSequence, Close or Terminate or a request, is not answered yet. */
+  asked(messageId: string): boolean {
+    return (this.#state === 'creating' && messageId === this.#own.createMessageId) || messageId === this.#controlId || this.requestOf(messageId) !== undefined
+  }
+  /** Something was sent that the peer has yet to say something to. */
+  get awaits(): boolean { return this.#state !== 'ended' && (this.#underWay > 0 || this.#waitingSince !== undefined || (CONTROL.has(this.#state) && this.#controlTries > 0)) }
+  /** Replies that a poll would be given. */
+  waiting(now: number): number {
+    let count = 0
+    for (const entry of this.#entries.values()) if (this.#isWaiting(entry, now)) count++
+    return count
+  }
+  /** What was given to a poll is given to another only when it may be lost; without a number nobody would ever say that it arrived. */
+  #isWaiting(entry: Entry, now: number): boolean { return entry.tries === 0 || (this.#sequence !== undefined && now >= entry.nextAt) }
+
   /** The next moment at which `time` has something to do. */
   get wakeAt(): number {
     if (this.#state === 'ended') return Infinity
     let at = this.#expiresAt ?? Infinity
-    if (this.#own.role === 'responder') return at
-    const { inactivityMs, silenceMs } = this.#own.timing
+    if (!this.#connects) return at
+    const { silenceMs } = this.#own.timing
     if (this.#waitingSince !== undefined) at = Math.min(at, this.#waitingSince + silenceMs)
     if (CONTROL.has(this.#state)) return Math.min(at, this.#controlAt)
+    // Replies without a number are not repeated by time.
+    if (this.#sequence === undefined) return at
     for (const entry of this.#entries.values()) {
-      if (entry.tries > 0) at = Math.min(at, entry.nextAt)
+      if (entry.waitsSince !== undefined) at = Math.min(at, entry.waitsSince + silenceMs)
+      else if (entry.tries > 0) at = Math.min(at, entry.nextAt)
       else {
         // Those behind it were not sent either.
         if (this.#hasWindow) at = 0
         break
       }
     }
-    if (this.#entries.size === 0) at = Math.min(at, (this.#quietSince ?? 0) + inactivityMs / 2)
+    if (this.#isQuiet) at = Math.min(at, (this.#quietSince ?? 0) + this.#quietMs)
     return at
   }
 
@@ -307,7 +336,7 @@ export class Source {
       case 'terminated': return this.#terminated(event.by, now, turn)
       case 'fault': return this.#fault(event, now, turn)
       case 'hint': return this.#hint(event, now, turn)
-      case 'polled': return this.#polled(event, turn)
+      case 'polled': return this.#polled(event, now, turn)
       case 'pace':
         this.#pace = event.window
         return this.#fill(now, turn)
@@ -329,12 +358,16 @@ export class Source {
     if (this.#last >= (this.#own.maxNumber ?? Number.MAX_SAFE_INTEGER)) this.#state = 'full'
     if (event.shape !== 'reply') return this.#fill(now, turn)
     this.#trim(turn)
-    if (event.exchange !== undefined && entry !== undefined) this.#send(entry, { kind: 'exchange', exchange: event.exchange }, now, turn)
+    const to = event.to ?? this.#endpoint
+    // In a sequence it waits for its turn, so that it is sent no sooner than those before it; without one nobody will ask for it again.
+    if (to?.kind === 'endpoint' && this.#sequence !== undefined) this.#fill(now, turn)
+    else if (to !== undefined && entry !== undefined) this.#send(entry, to, now, turn)
   }
   #created(event: SourceEvent & { kind: 'created' }, now: number, turn: Turn): void {
     if (this.#state !== 'creating') return
     this.#heard(now)
     this.#sequence = event.sequence
+    this.#repliesCome = event.isOfferTaken === true && addressOf(this.#own.endpoint) !== 'anonymous'
     // WS-RM 1.1 §3.4: 0 (PT0S) and absent both mean that it never expires; the Source counts from here.
     // What was asked for is the most that there is, whatever the answer grants.
     const granted = Math.min(event.expiresMs || Infinity, this.#own.expiresMs || Infinity)
@@ -349,7 +382,7 @@ export class Source {
     if (shrunk) turn.settle.push({ kind: 'alarm', error: new DeliveryFailed('ERR_RM_ACK_SHRUNK', 'a final acknowledgement lacks numbers that were acknowledged before', this.#name()) })
     // WS-RM 1.1 §3.9: what was acknowledged stays so; an older statement that comes late is a subset.
     this.#acknowledged.union(event.spans)
-    for (const entry of [...this.#entries.values()]) if (this.#acknowledged.has(entry.row.number)) this.#covered(entry, turn)
+    for (const entry of [...this.#entries.values()]) if (this.#acknowledged.has(entry.row.number)) this.#covered(entry, now, turn)
     for (const number of event.nacks) {
       const entry = this.#entries.get(number)
       if (entry !== undefined && entry.tries > 0 && !this.#acknowledged.has(number) && now - entry.sentAt >= this.#own.timing.retransmitMs) entry.nextAt = now
@@ -360,11 +393,12 @@ export class Source {
     this.#fill(now, turn)
   }
   /** An entry whose number the peer holds. */
-  #covered(entry: Entry, turn: Turn): void {
+  #covered(entry: Entry, now: number, turn: Turn): void {
     const { row } = entry
     if (row.shape === 'request') {
       if (!entry.held) turn.settle.push({ kind: 'acknowledged', number: row.number })
       entry.held = true
+      if (this.#repliesCome && entry.tries > 0) entry.waitsSince ??= now
       return
     }
     if (row.shape === 'reply') {
@@ -378,8 +412,11 @@ export class Source {
   /** D25: the peer holds the request and answers it without its reply; a few times is often enough. */
   #bare(number: number, turn: Turn): void {
     const entry = this.#entries.get(number)
-    if (entry === undefined || entry.row.shape !== 'request' || !this.#acknowledged.has(number)) return
-    if (++entry.bare < this.#own.timing.replyTries) return
+    if (entry === undefined || entry.row.shape !== 'request' || this.#repliesCome || !this.#acknowledged.has(number)) return
+    if (++entry.bare >= this.#own.timing.replyTries) this.#loseReply(entry, turn)
+  }
+  #loseReply(entry: Entry, turn: Turn): void {
+    const { number } = entry.row
     this.#settle(entry, 'reply-lost', turn)
     turn.settle.push({ kind: 'failed', number, error: this.#replyLost([number]) })
   }
@@ -488,31 +525,38 @@ export class Source {
     }
     this.#fail('moved', 'the conversation went on on another sequence', now, turn)
   }
-  #polled(event: SourceEvent & { kind: 'polled' }, turn: Turn): void {
-    const number = event.answers === undefined ? this.#entries.keys().next().value : this.#answers.get(event.answers)
-    const entry = number === undefined ? undefined : this.#entries.get(number)
-    if (entry !== undefined) this.#send(entry, { kind: 'exchange', exchange: event.exchange }, entry.sentAt, turn)
+  #polled({ to, answers }: SourceEvent & { kind: 'polled' }, now: number, turn: Turn): void {
+    const entry = answers === undefined ? this.#oldest(now) : this.#entries.get(this.#answers.get(answers) ?? 0)
+    if (entry === undefined) return
+    if (to !== undefined && (to.kind === 'exchange' || this.#sequence === undefined)) return this.#send(entry, to, now, turn)
+    // Who asks again has not got it; but nobody makes us send it faster than we would by ourselves.
+    if (entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, Math.max(now, entry.sentAt + this.#own.timing.retransmitMs))
+  }
+  #oldest(now: number): Entry | undefined {
+    for (const entry of this.#entries.values()) if (this.#isWaiting(entry, now)) return entry
+    return undefined
   }
   #time(now: number, turn: Turn): void {
     if (this.#state === 'ended') return this.#purge(now, turn)
     if (this.#expiresAt !== undefined && now >= this.#expiresAt) return this.#fail('expired', 'the sequence expired', now, turn)
-    if (this.#own.role === 'responder') return
-    const { inactivityMs, silenceMs } = this.#own.timing
+    if (!this.#connects) return
+    const { silenceMs } = this.#own.timing
     if (this.#waitingSince !== undefined && now - this.#waitingSince >= silenceMs) return this.#fail('silent', `the peer said nothing for ${silenceMs} ms`, now, turn)
     if (CONTROL.has(this.#state)) return this.#control(now, turn)
     this.#repeat(now, turn)
     this.#fill(now, turn)
     this.#quietSince ??= now
-    if (this.#entries.size > 0 || now - this.#quietSince < inactivityMs / 2) return
-    // Peers end a sequence in which nothing is heard: asking for an acknowledgement keeps it.
+    if (!this.#isQuiet || now - this.#quietSince < this.#quietMs) return
+    // Peers end a sequence in which nothing is heard: asking for an acknowledgement keeps it. Who waits for replies that come by themselves learns so
+    // that the peer has lost the sequence.
     turn.transmit.push(this.#outbound({ kind: 'ack-requested' }, { asks: true }))
     this.#sent(now)
   }
 
   /** Moves on by itself: from drained to closing, from closed to terminating. */
   #advance(now: number, turn: Turn): void {
-    // The responder's Source ends with the sequence of the requests, and opens no connection of its own.
-    if (this.#own.role === 'responder') return
+    // The responder's Source ends with the sequence of the requests. Peer Sandesha2: in RM 1.0, which has no answer to TerminateSequence, it ends its own.
+    if (this.#own.role === 'responder' && !(this.#connects && this.#own.rm.hasLastMessage)) return
     if (this.#entries.size === 0 && this.#state === 'closed') this.#toTerminating(now)
     if (this.#entries.size === 0 && this.#state === 'draining') {
       const closes = this.#own.rm.hasCloseSequence && (this.#last > 0 || this.#own.closeEmpty !== false)
@@ -553,7 +597,7 @@ export class Source {
     if (this.#controlTries > 1 && offerOnRepeat === 'new' && this.#offers.length > 0) this.#offers.push(this.#own.mint())
     const offer = this.#offers.at(-1)
     return this.#outbound({
-      kind: 'create-sequence', acksTo: 'anonymous', ...(expiresMs === undefined ? {} : { expiresMs }),
+      kind: 'create-sequence', acksTo: addressOf(this.#own.endpoint), ...(expiresMs === undefined ? {} : { expiresMs }),
       ...(offer === undefined ? {} : { offer: { sequence: offer, ...(expiresMs === undefined ? {} : { expiresMs }) } }),
     }, { messageId: createMessageId })
   }
@@ -566,10 +610,11 @@ export class Source {
 
   /** Sends what was never sent, in order, as far as the window goes. */
   #fill(now: number, turn: Turn): void {
-    if (this.#own.role === 'responder' || this.#sequence === undefined || !SENDING.has(this.#state)) return
+    const to = this.#endpoint
+    if (to === undefined || this.#sequence === undefined || !SENDING.has(this.#state)) return
     for (const entry of this.#entries.values()) {
       if (!this.#hasWindow) return
-      if (entry.tries === 0) this.#send(entry, this.#endpoint(), now, turn)
+      if (entry.tries === 0) this.#send(entry, to, now, turn)
     }
   }
   get #hasWindow(): boolean {
@@ -577,9 +622,14 @@ export class Source {
     return Math.max(this.#underWay, this.#open) < Math.min(this.#pace ?? window, this.#suspected ? 1 : window)
   }
   #repeat(now: number, turn: Turn): void {
-    if (this.#sequence === undefined || !SENDING.has(this.#state)) return
+    const to = this.#endpoint
+    if (to === undefined || this.#sequence === undefined || !SENDING.has(this.#state)) return
     let polled = false
-    for (const entry of this.#entries.values()) {
+    for (const entry of [...this.#entries.values()]) {
+      if (entry.waitsSince !== undefined) {
+        if (now >= entry.waitsSince + this.#own.timing.silenceMs) this.#loseReply(entry, turn)
+        continue
+      }
       if (entry.tries === 0 || now < entry.nextAt) continue
       if (!polled && entry.row.shape === 'one-way' && !entry.asked) {
         // The acknowledgement may be all that is missing: ask for it before the body is sent again.
@@ -592,7 +642,7 @@ export class Source {
         entry.nextAt = now + this.#own.timing.retransmitMs
         continue
       }
-      this.#send(entry, this.#endpoint(), now, turn)
+      this.#send(entry, to, now, turn)
       turn.settle.push({ kind: 'retransmitted', number: entry.row.number, tries: entry.tries })
     }
   }
@@ -604,26 +654,37 @@ export class Source {
     entry.tries++
     entry.sentAt = now
     const { retransmitMs, retransmitCapMs, exchangeMs } = this.#own.timing
-    entry.nextAt = now + Math.max(exchangeMs, backoff(retransmitMs, retransmitCapMs, entry.tries))
-    const asks = row.shape === 'one-way' && (this.#own.ackRequestedOnOneWay !== false || entry.tries > 1)
+    // Nobody tells how a back-channel ended; of our own exchanges we are told.
+    entry.nextAt = now + Math.max(to.kind === 'endpoint' ? exchangeMs : 0, backoff(retransmitMs, retransmitCapMs, entry.tries))
+    if (this.#repliesCome && row.shape === 'request' && this.#acknowledged.has(row.number)) entry.waitsSince ??= now
+    const asks = (row.shape === 'one-way' && (this.#own.ackRequestedOnOneWay !== false || entry.tries > 1)) || (row.shape === 'reply' && to.kind === 'endpoint' && entry.tries > 1)
     if (asks || row.shape === 'last') entry.asked = true
     const body: OutboundBody = row.content === undefined || row.shape === 'last' ? { kind: 'last-message' } : { kind: 'application', content: row.content, shape: row.shape }
     turn.transmit.push(this.#outbound(body, { to, number: row.number, asks, messageId: row.content?.messageId, relatesTo: row.content?.relatesTo, last: row.shape === 'last' }))
-    if (this.#own.role === 'responder') return
+    if (to.kind !== 'endpoint') return
     this.#open++
     this.#sent(now)
   }
-  #outbound(body: OutboundBody, also: { to?: Place; messageId?: string | undefined; relatesTo?: string | undefined; number?: number; asks?: boolean; last?: boolean }): Outbound {
+  #outbound(body: OutboundBody, also: { to?: Place | undefined; messageId?: string | undefined; relatesTo?: string | undefined; number?: number; asks?: boolean; last?: boolean }): Outbound {
     const id = this.#sequence
+    const replyTo = addressOf(this.#own.endpoint)
     return {
-      lane: this.#own.lane, tokenId: this.#own.tokenId, to: also.to ?? this.#endpoint(), body,
+      lane: this.#own.lane, tokenId: this.#own.tokenId, to: also.to ?? { kind: 'endpoint', url: this.#own.url ?? '' }, body,
+      ...(replyTo === 'anonymous' ? {} : { replyTo }),
       ...(also.messageId === undefined ? {} : { messageId: also.messageId }),
       ...(also.relatesTo === undefined ? {} : { relatesTo: also.relatesTo }),
       ...(also.number === undefined || id === undefined ? {} : { sequence: { id, number: also.number, ...(also.last ? { last: true } : {}) } }),
       acknowledgements: [], ackRequested: also.asks && id !== undefined ? [id] : [],
     }
   }
-  #endpoint(): Place { return { kind: 'endpoint', url: this.#own.url ?? '' } }
+  get #connects(): boolean { return this.#own.url !== undefined }
+  get #endpoint(): Place | undefined { return this.#own.url === undefined ? undefined : { kind: 'endpoint', url: this.#own.url } }
+  get #quietMs(): number {
+    const { inactivityMs, retransmitCapMs } = this.#own.timing
+    return this.#entries.size === 0 ? inactivityMs / 2 : Math.min(retransmitCapMs, inactivityMs / 2)
+  }
+  /** Nothing goes out by itself, while the peer may be waiting for a sign of life. */
+  get #isQuiet(): boolean { return this.#own.role === 'initiator' && [...this.#entries.values()].every((entry) => entry.waitsSince !== undefined) }
 
   #heard(now: number): void {
     this.#waitingSince = undefined
@@ -638,7 +699,8 @@ export class Source {
   #closedByPeer(now: number, turn: Turn): void {
     this.#state = 'closed'
     this.#lose([...this.#entries.values()].filter((entry) => !this.#acknowledged.has(entry.row.number)), 'the peer closed the sequence', turn)
-    this.#waitingSince = now
+    // Where replies come by themselves, each is waited for in its own time.
+    this.#waitingSince = this.#repliesCome ? undefined : now
   }
   #fail(outcome: Outcome, reason: string, now: number, turn: Turn): void {
     this.#lose([...this.#entries.values()], reason, turn)
@@ -688,7 +750,7 @@ export class Source {
     if (row.shape !== 'reply') this.#known.set(row.key, { number: row.number, digest: row.digest, shape: row.shape, settled: row.settled })
     if (row.settled === 'lost' && row.content !== undefined) this.#lost.set(row.number, row)
     if (row.settled !== undefined) return undefined
-    const entry: Entry = { row, tries: 0, sentAt: 0, nextAt: 0, bare: 0, asked: false, held: false }
+    const entry: Entry = { row, tries: 0, sentAt: 0, nextAt: 0, bare: 0, asked: false, held: false, waitsSince: undefined }
     this.#entries.set(row.number, entry)
     this.#bytes += row.content?.body.length ?? 0
     if (row.answers !== undefined) this.#answers.set(row.answers, row.number)

@@ -12,9 +12,11 @@ export interface RmTiming {
   readonly replyTries: number
   readonly controlTries: number
   readonly ackDelayMs: number
+  readonly ackAskedMs: number
   readonly holdReplyMs: number
   readonly inactivityMs: number
   readonly silenceMs: number
+  readonly pollMs: number
   readonly replyPollMs: number
   readonly tombstoneMs: number
   readonly redeliverMs: number
@@ -34,12 +36,16 @@ export const DEFAULT_TIMING: RmTiming = {
   controlTries: 8,
   /** Replies are acknowledged by the next request; an idle initiator says so by itself after this. */
   ackDelayMs: 1_000,
+  /** Where an acknowledgement needs a connection of its own, whoever asks for it waits so long, as with .NET: several who ask get one. */
+  ackAskedMs: 200,
   /** Below the 30 s after which proxies and clients commonly end an exchange. */
   holdReplyMs: 15_000,
   /** A Destination ends a sequence in which nothing was heard for 10 minutes, as .NET and Metro do; a Source that is idle asks twice as often. */
   inactivityMs: 600_000,
   /** A Source gives up a peer that says nothing for a day: an outage is waited for, what is lost then is named. */
   silenceMs: 24 * 60 * 60 * 1000,
+  /** A mailbox is asked for the first time so long after something is awaited, then at twice the pause each time: a quick answer is had quickly. */
+  pollMs: 250,
   /** The longest pause between two askings for the reply to a request that the peer is known to work on. */
   replyPollMs: 10_000,
   /** D23. */

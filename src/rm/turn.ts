@@ -40,8 +40,15 @@ export interface Acknowledgement {
   readonly final: boolean
 }
 
-/** Where a message goes: an address of the peer, or the back-channel of an exchange of the same sequence pair. */
-export type Destination = { readonly kind: 'endpoint'; readonly url: string } | { readonly kind: 'exchange'; readonly exchange: ExchangeId }
+/** Where the initiator of a sequence pair takes what is sent to it: on back-channels alone, in a mailbox that it asks for (WS-MakeConnection), at an address. */
+export type Endpoint = { readonly kind: 'anonymous' } | { readonly kind: 'make-connection' | 'address'; readonly address: string }
+/** What may be written into AcksTo, ReplyTo and Endpoint of this one: the same word in each. */
+export const addressOf = (endpoint: Endpoint | undefined): 'anonymous' | (string & {}) => (endpoint === undefined || endpoint.kind === 'anonymous' ? 'anonymous' : endpoint.address)
+
+/** The back-channel of an exchange of the same sequence pair; `address` is whom it is said to when that is not just anybody: the mailbox. */
+export interface BackChannel { readonly kind: 'exchange'; readonly exchange: ExchangeId; readonly address?: string }
+/** Where a message goes: an address of the peer, or a back-channel. */
+export type Destination = { readonly kind: 'endpoint'; readonly url: string } | BackChannel
 
 export type OutboundBody =
   | { readonly kind: 'create-sequence'; readonly acksTo: 'anonymous' | string; readonly expiresMs?: number; readonly offer?: { readonly sequence: SequenceId; readonly expiresMs?: number } }
@@ -54,6 +61,7 @@ export type OutboundBody =
   | { readonly kind: 'terminate-sequence'; readonly sequence: SequenceId; readonly lastNumber?: number }
   | { readonly kind: 'terminate-sequence-response'; readonly sequence: SequenceId }
   | { readonly kind: 'last-message' }
+  | { readonly kind: 'make-connection'; readonly address: string }
   | { readonly kind: 'fault'; readonly fault: FaultRow; readonly sequence?: SequenceId; readonly maxNumber?: number; readonly acknowledgement?: Acknowledgement
       /** InvalidAcknowledgement: what the peer said. */
       readonly offending?: ReceivedAcknowledgement }
@@ -67,9 +75,13 @@ export interface Outbound {
   /** wsa:MessageID; the same at every repetition. */
   readonly messageId?: string
   readonly relatesTo?: string
+  /** Where an answer shall go, to what wants one; absent: the back-channel. */
+  readonly replyTo?: string
   readonly sequence?: { readonly id: SequenceId; readonly number: number; readonly last?: boolean }
   readonly acknowledgements: readonly Acknowledgement[]
   readonly ackRequested: readonly SequenceId[]
+  /** In answer to a poll: whether more waits in the mailbox. */
+  readonly pending?: boolean
 }
 
 /** The words of a message whose protection was checked: everything in it was covered by `tokenId`. Only wire.decode makes it. */
@@ -93,6 +105,8 @@ export interface Received {
   readonly sequence?: { readonly id: SequenceId; readonly number: bigint; readonly last: boolean }
   readonly acknowledgements: readonly ReceivedAcknowledgement[]
   readonly ackRequested: readonly SequenceId[]
+  /** wsmc:MessagePending: more waits in the mailbox. */
+  readonly pending?: boolean
   readonly body: ReceivedBody
 }
 declare const receivedBrand: unique symbol
@@ -114,6 +128,7 @@ export type ReceivedBody =
   | { readonly kind: 'create-sequence-response'; readonly sequence: SequenceId; readonly expiresMs?: number; readonly accept?: { readonly acksTo: ReceivedAddress } }
   | { readonly kind: 'close-sequence' | 'terminate-sequence'; readonly sequence: SequenceId; readonly lastNumber?: bigint }
   | { readonly kind: 'close-sequence-response' | 'terminate-sequence-response'; readonly sequence: SequenceId }
+  | { readonly kind: 'make-connection'; readonly address: string }
   | { readonly kind: 'application'; readonly content: Content }
   | { readonly kind: 'empty' }
   | { readonly kind: 'fault'; readonly fault: ReceivedFault }

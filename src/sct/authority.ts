@@ -13,7 +13,7 @@ import { storeKey } from '../store/store.ts'
 import { recallAnswer, rememberAnswer } from './answers.ts'
 import { decide, type IssuerPolicy, type TokenQuestion } from './issuer.ts'
 import type { Companion, Saved, TokenShelf } from './shelf.ts'
-import { believedInstances, currentInstance, samePrincipal, type Principal, type SecurityContextToken, type TokenId, type TokenResponse } from './token.ts'
+import { believedInstances, currentInstance, principalName, samePrincipal, type Principal, type SecurityContextToken, type TokenId, type TokenResponse } from './token.ts'
 
 /** What marks a message as seen, and until when it could otherwise pass as fresh. */
 export interface ReplayMark { readonly key: string; readonly until: number }
@@ -51,7 +51,7 @@ export class TokenAuthority {
   }
 
   answer(ask: TokenAsk): Promise<Answered> {
-    const queue = principalName(ask.principal)
+    const queue = queueName(ask.principal)
     const before = this.#queues.get(queue) ?? Promise.resolve()
     const answered = before.then(() => this.#answer(ask))
     const settled = answered.catch(() => {}).finally(() => { if (this.#queues.get(queue) === settled) this.#queues.delete(queue) })
@@ -145,5 +145,5 @@ export class TokenAuthority {
 
 const replayRow = (mark: ReplayMark): Companion => ({ key: storeKey('replay', mark.key), value: new TextEncoder().encode(String(mark.until)) })
 const renewalRow = (id: TokenId, messageId: string): string => storeKey('renewal', id, messageId)
-const principalName = (principal: Principal): string => storeKey(principal.kind, principal.kind === 'certificate' ? principal.thumbprint : principal.name)
+const queueName = (principal: Principal): string => storeKey(principal.kind, principalName(principal))
 const replayed = (): SecurityFailure => new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)

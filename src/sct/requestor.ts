@@ -48,7 +48,7 @@ export function acceptIssued(
   const named = identified(request, answer.response, acceptance)
   return {
     id: named.identifier as TokenId, role: 'initiator', sc: request.sc, suite: asked.suite, principal: answer.principal, peer: asked.peer, state: 'live',
-    instances: [instanceOf(request, answer.response, named.instance, asked.at, now, acceptance)],
+    instances: [instanceOf(request, answer.response, named, asked.at, now, acceptance)],
   }
 }
 
@@ -59,7 +59,7 @@ export function acceptRenewed(token: SecurityContextToken, request: TokenRequest
   if (!samePrincipal(answer.principal, token.principal)) throw refuse('ERR_SCT_RENEWED_OTHER', 'the renewal was answered by somebody else than the token\'s issuer')
   // WS-SC 1.3 §5: a renewed context that has another key is told apart by a new Instance.
   if (named.instance === undefined || token.instances.some((each) => each.instance === named.instance)) throw refuse('ERR_SCT_RENEWED_INSTANCE', 'the renewal brings no new instance')
-  const fresh = instanceOf(request, answer.response, named.instance, askedAt, now, acceptance)
+  const fresh = instanceOf(request, answer.response, named, askedAt, now, acceptance)
   if (token.instances.some((each) => each.secret.equals(fresh.secret))) throw refuse('ERR_SCT_RENEWED_INSTANCE', 'the renewal brings no new key')
   return fresh
 }
@@ -78,8 +78,8 @@ function identified(request: TokenRequest, response: TokenResponse, acceptance: 
   return token
 }
 
-function instanceOf(request: TokenRequest, response: TokenResponse, instance: string | undefined, askedAt: number, now: number, acceptance: Acceptance): TokenInstance {
-  return new TokenInstance({ secret: secretOf(request, response, acceptance), instance, created: askedAt, expires: expiryOf(response, askedAt, now, acceptance) })
+function instanceOf(request: TokenRequest, response: TokenResponse, { instance, elementId }: NonNullable<TokenResponse['token']>, askedAt: number, now: number, acceptance: Acceptance): TokenInstance {
+  return new TokenInstance({ secret: secretOf(request, response, acceptance), instance, elementId, created: askedAt, expires: expiryOf(response, askedAt, now, acceptance) })
 }
 
 function secretOf(request: TokenRequest, response: TokenResponse, acceptance: Acceptance): KeyObject {

@@ -17,19 +17,25 @@ export type TokenId = string & { readonly [tokenBrand]: true }
 export type Principal =
   | { readonly kind: 'certificate'; /** SHA-256 of the DER certificate, lower-case hex. */ readonly thumbprint: string; readonly subject: string }
   | { readonly kind: 'user'; readonly name: string }
-export const samePrincipal = (a: Principal, b: Principal): boolean =>
-  a.kind === 'certificate' ? b.kind === 'certificate' && a.thumbprint === b.thumbprint : b.kind === 'user' && a.name === b.name
+  /** A service that TLS vouched for: host and port, as the URL has them. */
+  | { readonly kind: 'host'; readonly name: string }
+export const samePrincipal = (a: Principal, b: Principal): boolean => a.kind === b.kind && principalName(a) === principalName(b)
+/** What tells one principal of a kind from another. */
+export const principalName = (principal: Principal): string => (principal.kind === 'certificate' ? principal.thumbprint : principal.name)
 
 /** One key generation of a context. The first has no name; each renewal brings a new one (WS-SC 1.3 §5). */
 export class TokenInstance {
   readonly #secret: KeyObject
   readonly instance: string | undefined
+  /** The id that the token's element was issued with, and has in every message (WS-Trust 1.3 §4.4); at the initiator. */
+  readonly elementId: string | undefined
   /** Milliseconds since 1970. */
   readonly created: number
   readonly expires: number
-  constructor(fields: { readonly secret: KeyObject; readonly instance?: string | undefined; readonly created: number; readonly expires: number }) {
+  constructor(fields: { readonly secret: KeyObject; readonly instance?: string | undefined; readonly elementId?: string | undefined; readonly created: number; readonly expires: number }) {
     this.#secret = fields.secret
     this.instance = fields.instance
+    this.elementId = fields.elementId
     this.created = fields.created
     this.expires = fields.expires
   }
@@ -102,7 +108,7 @@ export interface TokenResponse {
   readonly sc: ScVersion
   readonly context?: string
   /** Absent in the answer to a cancel. */
-  readonly token?: { readonly identifier: string; readonly instance?: string }
+  readonly token?: { readonly identifier: string; readonly instance?: string; /** wsu:Id of its element. */ readonly elementId?: string }
   /** How the secret comes about (WS-Trust 1.3 §4.4): computed from both entropies, given whole, or the requestor's entropy as it is. */
   readonly proof?: { readonly kind: 'computed'; readonly entropy: KeyObject } | { readonly kind: 'given'; readonly secret: KeyObject } | { readonly kind: 'requestor' }
   readonly keySizeBits?: number

@@ -85,10 +85,12 @@ function openedToken(serializer: SctSerializer, id: string, sealed: Uint8Array, 
 }
 
 const EXPORT_VERSION = 1
-const TOKEN_VERSION = 1
+/** 2 has the id of the token's element; 1, which has not, is still read. */
+const TOKEN_VERSIONS = [1, 2]
+const TOKEN_VERSION = 2
 const ROLES = ['initiator', 'recipient'] as const
 const STATES = ['live', 'cancelled'] as const
-const PRINCIPALS = ['certificate', 'user'] as const
+const PRINCIPALS = ['certificate', 'user', 'host'] as const
 /** Renewals are at least a quarter of a lifetime apart and old instances are dropped; more than this is no token. */
 const MOST_INSTANCES = 1_024
 
@@ -104,8 +106,8 @@ export function encodeToken(token: SecurityContextToken): Uint8Array {
   if (principal.kind === 'certificate') writer.text(principal.thumbprint).text(principal.subject)
   else writer.text(principal.name)
   writer.count(token.instances.length)
-  for (const { instance, created, expires, secret } of token.instances) {
-    writer.byte(instance === undefined ? 0 : 1).text(instance ?? '').number(created).number(expires)
+  for (const { instance, elementId, created, expires, secret } of token.instances) {
+    writer.byte(instance === undefined ? 0 : 1).text(instance ?? '').text(elementId ?? '').number(created).number(expires)
     const bytes = secret.export()
     writer.bytes(bytes)
     bytes.fill(0)
@@ -116,7 +118,8 @@ export function encodeToken(token: SecurityContextToken): Uint8Array {
 /** @throws {UnknownVersion | SealBroken} */
 export function decodeToken(bytes: Uint8Array): SecurityContextToken {
   const reader = new TokenReader(bytes)
-  known('a token record', reader.byte(), TOKEN_VERSION)
+  const version = reader.byte()
+  if (!TOKEN_VERSIONS.includes(version)) known('a token record', version, TOKEN_VERSION)
   const role = oneOf(ROLES, reader.byte())
   const state = oneOf(STATES, reader.byte())
   const id = reader.text() as TokenId
@@ -127,7 +130,7 @@ export function decodeToken(bytes: Uint8Array): SecurityContextToken {
   const instances: TokenInstance[] = []
   const count = reader.count()
   if (count < 1 || count > MOST_INSTANCES) throw malformed('has no instances that can be read')
-  for (let i = 0; i < count; i++) instances.push(instanceFrom(reader))
+  for (let i = 0; i < count; i++) instances.push(instanceFrom(reader, version))
   if (reader.rest().length > 0) throw malformed('is too long')
   return { id, role, sc, suite, principal, peer, instances, state }
 }
@@ -136,14 +139,15 @@ function principalFrom(reader: TokenReader): Principal {
   const kind = oneOf(PRINCIPALS, reader.byte())
   return kind === 'certificate' ? { kind, thumbprint: reader.text(), subject: reader.text() } : { kind, name: reader.text() }
 }
-function instanceFrom(reader: TokenReader): TokenInstance {
+function instanceFrom(reader: TokenReader, version: number): TokenInstance {
   const named = oneOf([false, true], reader.byte())
   const name = reader.text()
+  const elementId = version === 1 ? '' : reader.text()
   const created = reader.number()
   const expires = reader.number()
   const bytes = reader.bytes()
   if (bytes.length === 0) throw malformed('has an empty secret')
-  return new TokenInstance({ secret: secretKey(bytes), instance: named ? name : undefined, created, expires })
+  return new TokenInstance({ secret: secretKey(bytes), instance: named ? name : undefined, elementId: elementId === '' ? undefined : elementId, created, expires })
 }
 
 /** Grows by doubling and overwrites what it leaves behind. */

@@ -6,7 +6,7 @@
  */
 import { FAULTS, type FaultRow, PeerViolation } from '../errors.ts'
 import type { ReceivedFault } from '../rm/turn.ts'
-import { type AddressingVersion, NS, RM_VERSIONS, type RmVersion, SC13, type ScVersion, SOAP11, SOAP12, type SoapVersion } from '../spec/versions.ts'
+import { type AddressingVersion, MC_FAULT_ACTION, NS, RM_VERSIONS, type RmVersion, SC13, type ScVersion, SOAP11, SOAP12, type SoapVersion } from '../spec/versions.ts'
 import { canonicalize } from '../xml/canonical.ts'
 import { Element, lookup, type QName } from '../xml/tree.ts'
 import { Qualified, type Vocabulary, vocabulary, writeDocument } from '../xml/writer.ts'
@@ -35,6 +35,7 @@ const isWhite = (unit: number): boolean => unit === 0x20 || unit === 0x0a || uni
 const ENGLISH = new Qualified('xml', 'lang', NS.xml, 'en')
 const WORDS11 = vocabulary('s', SOAP11.ns)
 const WORDS12 = vocabulary('s', SOAP12.ns)
+const WORDS_MC = vocabulary('wsmc', NS.wsmc)
 /** The names of this SOAP version, under the prefix `s`. */
 export const soapWords = (soap: SoapVersion): Vocabulary => (soap.name === '1.1' ? WORDS11 : WORDS12)
 /** The attribute that makes a header mandatory. */
@@ -108,7 +109,7 @@ export interface FaultContent {
   readonly maxNumber?: number
   /** InvalidAcknowledgement: the offending acknowledgement, written. */
   readonly acknowledgement?: Element
-  /** MustUnderstand: the headers that were not understood. */
+  /** MustUnderstand: the headers that were not understood. UnsupportedSelection: the criteria. */
   readonly notUnderstood?: readonly QName[]
 }
 
@@ -123,7 +124,7 @@ export function writeFault(fault: FaultContent, versions: FaultVersions): Messag
   const { row } = fault
   // BP 2.0 R1035: MustUnderstand and VersionMismatch have an action of their own.
   const isOfSoap = row === FAULTS.mustUnderstand || row === FAULTS.versionMismatch
-  const action = row.family === 'wsrm' ? versions.rm.faultAction : isOfSoap ? versions.addressing.soapFaultAction : versions.addressing.faultAction
+  const action = row.family === 'wsrm' ? versions.rm.faultAction : row.family === 'wsmc' ? MC_FAULT_ACTION : isOfSoap ? versions.addressing.soapFaultAction : versions.addressing.faultAction
   const declared = subcodeNamespace(row, versions)
   const declarations: Record<string, string> = declared === undefined ? {} : { [row.family]: declared }
   return versions.soap.name === '1.2' ? { action, ...fault12(fault, versions, declarations) } : { action, ...fault11(fault, versions, declarations) }
@@ -136,17 +137,13 @@ function fault12(fault: FaultContent, versions: FaultVersions, declarations: Rec
   const code = row.family === 'soap' ? row.name : row.code
   const within = row.within === undefined ? undefined : s('Subcode', s('Value', `${row.family}:${row.within}`))
   const subcode = row.family === 'soap' || row.family === 'none' ? undefined : s('Subcode', s('Value', `${row.family}:${row.name}`), within)
-  const detail = faultDetail(fault, versions)
+  const detail = faultDetail(fault, versions, declarations)
   const body = s(
     'Fault', s('Code', s('Value', `s:${code}`), subcode), s('Reason', s('Text', ENGLISH, row.reason)),
     detail.length === 0 ? undefined : s('Detail', detail),
   )
   // SOAP 1.2 Part 1 §5.4.8: each header that was not understood is named in a NotUnderstood header.
-  const headers = (fault.notUnderstood ?? []).map((name, index) => {
-    const end = name.indexOf('}')
-    if (end > 1) declarations[`n${index}`] = name.slice(1, end)
-    return s('NotUnderstood', { qname: end > 1 ? `n${index}:${name.slice(end + 1)}` : name.slice(end + 1) })
-  })
+  const headers = row !== FAULTS.mustUnderstand ? [] : declared(fault.notUnderstood ?? [], declarations).map((qname) => s('NotUnderstood', { qname }))
   return { headers, body: [body], declarations }
 }
 
@@ -157,19 +154,32 @@ function fault11(fault: FaultContent, versions: FaultVersions, declarations: Rec
   const own = row.family === 'soap' ? `s:${SOAP11_CODES.get(row.name) ?? row.name}` : row.family === 'none' ? generic : `${row.family}:${row.within ?? row.name}`
   // WS-RM 1.1 §4 (SOAP 1.1 binding): a fault of an RM header has a generic faultcode and says the rest in a SequenceFault header.
   const inHeader = row.family === 'wsrm' && !WITHOUT_SEQUENCE_FAULT.has(row.name)
-  const body = soapWords(versions.soap)('Fault', bare('faultcode', inHeader ? generic : own), bare('faultstring', row.reason))
+  // RSP 1.0 R2200: a fault of MakeConnection has its detail as SOAP 1.1 has it.
+  const detail = row.family === 'wsmc' ? faultDetail(fault, versions, declarations) : []
+  const body = soapWords(versions.soap)('Fault', bare('faultcode', inHeader ? generic : own), bare('faultstring', row.reason), detail.length === 0 ? undefined : bare('detail', detail))
   return { headers: inHeader ? [sequenceFault(fault, versions)] : [], body: [body], declarations }
 }
 
 function sequenceFault(fault: FaultContent, versions: FaultVersions): Element {
   const wsrm = vocabulary('wsrm', versions.rm.ns)
-  const detail = faultDetail(fault, versions)
+  const detail = faultDetail(fault, versions, {})
   // WS-RM 1.1 §4: SequenceFault/Detail; RM 1.0 has the detail as children of SequenceFault itself.
   const wrapped = detail.length === 0 ? undefined : versions.rm.hasFaultDetail ? wsrm('Detail', detail) : detail
   return wsrm('SequenceFault', wsrm('FaultCode', `wsrm:${fault.row.name}`), wrapped)
 }
 
-function faultDetail(fault: FaultContent, versions: FaultVersions): readonly Element[] {
+/** Names as QNames; the prefixes that they get are declared. */
+function declared(names: readonly QName[], declarations: Record<string, string>): readonly string[] {
+  return names.map((name, index) => {
+    const [ns, local] = splitQName(name)
+    if (ns !== '') declarations[`n${index}`] = ns
+    return ns === '' ? local : `n${index}:${local}`
+  })
+}
+
+function faultDetail(fault: FaultContent, versions: FaultVersions, declarations: Record<string, string>): readonly Element[] {
+  // WS-MakeConnection §4.1: one UnsupportedElement for each criterion that is not known.
+  if (fault.row === FAULTS.unsupportedSelection) return declared(fault.notUnderstood ?? [], declarations).map((name) => WORDS_MC('UnsupportedElement', name))
   if (fault.row.family !== 'wsrm') return []
   const wsrm = vocabulary('wsrm', versions.rm.ns)
   // WS-RM 1.1 §4.4: InvalidAcknowledgement shows the acknowledgement, the others the sequence.
@@ -182,7 +192,7 @@ function faultDetail(fault: FaultContent, versions: FaultVersions): readonly Ele
 function subcodeNamespace(row: FaultRow, versions: FaultVersions): string | undefined {
   const sc = versions.sc ?? SC13
   const families: Readonly<Record<FaultRow['family'], string | undefined>> = {
-    wsrm: versions.rm.ns, wsse: NS.wsse, wsu: NS.wsu, wsc: sc.ns, wst: sc.trust.ns, wsa: versions.addressing.ns, soap: undefined, none: undefined,
+    wsrm: versions.rm.ns, wsmc: NS.wsmc, wsse: NS.wsse, wsu: NS.wsu, wsc: sc.ns, wst: sc.trust.ns, wsa: versions.addressing.ns, soap: undefined, none: undefined,
   }
   return families[row.family]
 }

@@ -7,16 +7,18 @@
 import { FAULTS, PeerViolation, UsageError } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../options.ts'
 import type { Acknowledgement, Outbound, OutboundBody, ReceivedAcknowledgement, ReceivedAddress, ReceivedFault, SequenceId } from '../rm/turn.ts'
-import { ADDRESSING_VERSIONS, type AddressingVersion, NS, RM10, RM11, RM_VERSIONS, type RmVersion, rmAction, SC_VERSIONS, type ScVersion, type SoapVersion } from '../spec/versions.ts'
+import { ADDRESSING_VERSIONS, type AddressingVersion, MC_ACTION, NS, RM10, RM11, RM_VERSIONS, type RmVersion, rmAction, SC_VERSIONS, type ScVersion, type SoapVersion } from '../spec/versions.ts'
 import type { Element } from '../xml/tree.ts'
 import { type Vocabulary, vocabulary } from '../xml/writer.ts'
 import { readEndpoint, writeAddress } from './addressing.ts'
 import { type EnvelopeParts, faultOf, headersForUs, mandatory, type MessageParts, readFault, trimmed, writeFault } from './envelope.ts'
 
 /** Names of the headers that are understood here. WS-RM 1.1 §6.2: UsesSequenceSSL is not among them, so it is refused. */
-export const UNDERSTOOD_RELIABLE: readonly string[] = [RM11, RM10].flatMap((version) =>
-  ['Sequence', 'SequenceAcknowledgement', 'AckRequested', 'SequenceFault', ...(version.hasUsesSequenceStr ? ['UsesSequenceSTR'] : [])].map((name) => `{${version.ns}}${name}`),
-)
+export const UNDERSTOOD_RELIABLE: readonly string[] = [
+  ...[RM11, RM10].flatMap((version) =>
+    ['Sequence', 'SequenceAcknowledgement', 'AckRequested', 'SequenceFault', ...(version.hasUsesSequenceStr ? ['UsesSequenceSTR'] : [])].map((name) => `{${version.ns}}${name}`)),
+  `{${NS.wsmc}}MessagePending`,
+]
 
 /** How a CreateSequence names the token that it is scoped to. */
 export interface ScopeReference {
@@ -31,7 +33,7 @@ export type ReliableBody =
   | { readonly kind: 'create-sequence-response'; readonly sequence: SequenceId; readonly expiresMs?: number; readonly accept?: { readonly acksTo: ReceivedAddress } }
   | { readonly kind: 'close-sequence' | 'terminate-sequence'; readonly sequence: SequenceId; readonly lastNumber?: bigint }
   | { readonly kind: 'close-sequence-response' | 'terminate-sequence-response'; readonly sequence: SequenceId }
-  | { readonly kind: 'make-connection' }
+  | { readonly kind: 'make-connection'; readonly address: string }
   | { readonly kind: 'application'; readonly element: Element }
   | { readonly kind: 'empty' }
   | { readonly kind: 'fault'; readonly fault: ReceivedFault; readonly element: Element }
@@ -43,13 +45,19 @@ export interface Reliable {
   readonly acknowledgements: readonly (ReceivedAcknowledgement & { readonly element: Element })[]
   readonly ackRequested: readonly { readonly element: Element; readonly id: SequenceId }[]
   readonly usesSequenceStr: boolean
-  /** Every RM header for us, whatever its name. */
+  /** wsmc:MessagePending. */
+  readonly pending?: boolean
+  /** Every header of RM and MakeConnection for us, whatever its name. */
   readonly elements: readonly Element[]
   readonly body: ReliableBody
 }
 
 /** A message has one header of each kind for each sequence of its pair, seldom more. Choice. */
 const MOST_HEADERS = 64
+/** Criteria of a poll that are named in the fault. Choice. */
+const MOST_TOLD = 8
+/** As for every address. */
+const URI_LENGTH = 4_096
 
 export interface ReadOptions {
   /** The WS-Addressing version of the message, for the endpoint references in it; by default that of the reference itself. */
@@ -64,7 +72,9 @@ export interface ReadOptions {
  * @throws {PeerViolation} ERR_RM_*, with the fault that the peer is told
  */
 export function readReliable(envelope: EnvelopeParts, options: ReadOptions = {}): Reliable {
-  const elements = headersForUs(envelope).filter((each) => RM_VERSIONS.has(each.ns))
+  const forUs = headersForUs(envelope)
+  const elements = forUs.filter((each) => RM_VERSIONS.has(each.ns))
+  const waiting = forUs.filter((each) => each.ns === NS.wsmc)
   const bodyElements = envelope.body.elements()
   const [first] = bodyElements
   if (elements.length > MOST_HEADERS) throw malformed('ERR_RM_MANY', 'too many RM headers')
@@ -80,13 +90,18 @@ export function readReliable(envelope: EnvelopeParts, options: ReadOptions = {})
   const [sequence] = sequences
   const acknowledgements = readAcknowledgements(of('SequenceAcknowledgement'), rm ?? RM11)
   const ackRequested = of('AckRequested').map((element) => ({ element, id: identifierIn(element) }))
+  const pending = waiting.find((each) => each.local === 'MessagePending')
   return {
-    rm, elements, acknowledgements, ackRequested,
+    rm, elements: [...elements, ...waiting], acknowledgements, ackRequested,
+    ...(pending !== undefined && { pending: isPending(pending) }),
     ...(sequence !== undefined && { sequence: readSequence(sequence, rm ?? RM11) }),
     usesSequenceStr: of('UsesSequenceSTR').length > 0,
     body: readBody(envelope, bodyElements, elements, options),
   }
 }
+
+// WS-MakeConnection §3.3: the attribute has no namespace. Peer WCF's sample: it has; and whatever cannot be read says nothing.
+const isPending = (element: Element): boolean => ['true', '1'].includes(trimmed(element.attribute('pending') ?? element.attribute('pending', NS.wsmc) ?? ''))
 
 function readSequence(element: Element, rm: RmVersion): NonNullable<Reliable['sequence']> {
   const last = element.all(element.ns, 'LastMessage')
@@ -161,7 +176,7 @@ function readBody(envelope: EnvelopeParts, content: readonly Element[], headers:
   if (fault !== undefined) return { kind: 'fault', element: fault, fault: readFault(fault, headers, options.detailLimit) }
   const rm = RM_VERSIONS.get(element.ns)
   if (rm === undefined) {
-    if (element.is(NS.wsmc, 'MakeConnection')) return { kind: 'make-connection' }
+    if (element.is(NS.wsmc, 'MakeConnection')) return readMakeConnection(element)
     // WS-I BP 1.2 R2201, RSP: one element in Body.
     if (content.length > 1) throw malformed('ERR_SOAP_BODY', 'more than one element in Body')
     return { kind: 'application', element }
@@ -169,6 +184,19 @@ function readBody(envelope: EnvelopeParts, content: readonly Element[], headers:
   const read = BODIES.get(element.local)
   if (read === undefined || content.length > 1 || NEEDS.get(element.local)?.(rm) === false) throw malformed('ERR_RM_BODY', 'an RM body that this version does not have')
   return read(element, options)
+}
+
+function readMakeConnection(element: Element): ReliableBody {
+  const criteria = element.elements()
+  // RSP 1.0 R2103: wsrm:Identifier, which drafts had, is among those that are not known.
+  const unknown = criteria.filter((each) => !each.is(NS.wsmc, 'Address')).map((each) => each.qname)
+  if (unknown.length > 0) throw new PeerViolation('ERR_MC_SELECTION', 'a poll selects by what is not known here', FAULTS.unsupportedSelection, { notUnderstood: unknown.slice(0, MOST_TOLD) })
+  const [address] = criteria
+  // WS-MakeConnection §4.2: it must say which mailbox.
+  if (address === undefined) throw new PeerViolation('ERR_MC_SELECTION', 'a poll that names no mailbox', FAULTS.missingSelection)
+  const text = address.isLeaf ? trimmed(address.text) : ''
+  if (criteria.length > 1 || text === '' || text.length > URI_LENGTH) throw malformed('ERR_MC_ADDRESS', 'a poll names one mailbox')
+  return { kind: 'make-connection', address: text }
 }
 
 /** WS-RM 1.1 §4.6: whatever is wrong with it, it is refused as what it is. */
@@ -306,12 +334,15 @@ const WORDS11 = vocabulary('wsrm', RM11.ns)
 const WORDS10 = vocabulary('wsrm', RM10.ns)
 const wordsOf = (rm: RmVersion): Vocabulary => (rm.name === '1.1' ? WORDS11 : WORDS10)
 const wsse = vocabulary('wsse', NS.wsse)
+const wsmc = vocabulary('wsmc', NS.wsmc)
 
 /** The parts of an RM message: its action, its RM headers and its Body content; addressing and security are added by others. */
-export function writeReliable(outbound: Pick<Outbound, 'body' | 'sequence' | 'acknowledgements' | 'ackRequested'>, options: WriteOptions): MessageParts {
+export function writeReliable(outbound: Pick<Outbound, 'body' | 'sequence' | 'acknowledgements' | 'ackRequested' | 'pending'>, options: WriteOptions): MessageParts {
   const { body } = outbound
   const own = writeBody(body, options)
   const headers = [...(options.applicationHeaders ?? []), ...own.headers]
+  // WS-MakeConnection §3.3: never mandatory.
+  if (outbound.pending !== undefined) headers.push(wsmc('MessagePending', { pending: String(outbound.pending) }))
   if (outbound.sequence !== undefined) headers.push(writeSequence(outbound.sequence, options))
   for (const each of outbound.acknowledgements) headers.push(writeAcknowledgement(each, options.rm))
   // WS-RM 1.1 §3.8, RSP R0540: AckRequested and SequenceAcknowledgement are never mandatory.
@@ -362,6 +393,8 @@ function writeBody(body: OutboundBody, options: WriteOptions): MessageParts {
     case 'acknowledgement': return empty('SequenceAcknowledgement')
     case 'ack-requested': return empty('AckRequested')
     case 'last-message': return empty('LastMessage')
+    // RSP 1.0 R2100, R2101: the mailbox, and nothing else.
+    case 'make-connection': return { action: MC_ACTION, headers: [], body: [wsmc('MakeConnection', wsmc('Address', body.address))], declarations: {} }
     case 'close-sequence': return message('CloseSequence', ended(body.sequence, body.lastNumber))
     case 'terminate-sequence': return message('TerminateSequence', ended(body.sequence, body.lastNumber))
     case 'close-sequence-response': return message('CloseSequenceResponse', ended(body.sequence))

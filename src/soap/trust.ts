@@ -82,7 +82,7 @@ export function readTokenResponse(body: Element, kind: Kind): TokenResponse {
   if (context?.length !== 1 || context[0]?.local !== 'SecurityContextToken' || !isSct(`${context[0].ns}/sct`)) {
     throw invalid('ERR_TRUST_RESPONSE', 'the answer holds no SecurityContextToken')
   }
-  const token = readContextToken(context[0])
+  const token = { ...readContextToken(context[0]), ...elementIdOf(context[0]) }
   checkUnattached(element, token.identifier)
   const { created, expires } = lifetimeOf(element).lifetime ?? {}
   return { kind, sc, token, proof: proofOf(element), ...contextOf(element), ...keySize(element), ...(expires !== undefined && { lifetime: { ...(created !== undefined && { created }), expires } }) }
@@ -128,6 +128,17 @@ export function readContextToken(element: Element): { readonly identifier: strin
   if (identifier === undefined) throw invalid('ERR_TRUST_IDENTIFIER', 'a SecurityContextToken without Identifier')
   return { identifier, ...(instance !== undefined && { instance }) }
 }
+
+/**
+ * WS-Trust 1.3 §4.4: RequestedAttachedReference refers to the token by the id that its element has, so that id goes with it wherever it stands.
+ * Peer Sandesha2: looks the token up by it.
+ */
+function elementIdOf(context: Element): { readonly elementId?: string } {
+  const id = context.attribute('Id', NS.wsu) ?? ''
+  return id.length <= DEFAULT_LIMITS.nameLength && NC_NAME.test(id) ? { elementId: id } : {}
+}
+/** Letters, digits and what stands between them in the ids that are in use: less than an NCName may have, and nothing that ends an attribute or a reference. */
+const NC_NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/
 
 /** A reference by identifier (WCF, Metro, ours), or the token itself (peer CXF 4). */
 function readTarget(target: Element): { readonly identifier: string; readonly instance?: string } {

@@ -83,6 +83,8 @@ export const WSA04: AddressingVersion = {
 
 /** WS-MakeConnection §3.1: the anonymous URI with an id, everything after `id=` names the mailbox. */
 export const MC_ANONYMOUS_PREFIX: string = `${NS.wsmc}/anonymous?id=`
+export const MC_ACTION: string = `${NS.wsmc}/MakeConnection`
+export const MC_FAULT_ACTION: string = `${NS.wsmc}/fault`
 
 export interface RmVersion {
   readonly name: '1.0' | '1.1'

@@ -12,11 +12,11 @@ import { DeliveryFailed, FAULTS, ReplyLost } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../options.ts'
 import { type EngineOptions, SequenceEngine, type Via } from '../rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from '../rm/timing.ts'
-import type { Content, Delivery, ExchangeId, Hint, LaneId, Outbound, Received, ReceivedBody, Span } from '../rm/turn.ts'
+import { addressOf, type Content, type Delivery, type Endpoint, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type ReceivedAddress, type ReceivedBody, type Span } from '../rm/turn.ts'
 import type { Principal, TokenId } from '../sct/token.ts'
 import { SealBroken } from '../errors.ts'
 import type { RecordContext, SctSerializer } from '../serializer/serializer.ts'
-import { RM10, RM11 } from '../spec/versions.ts'
+import { MC_ANONYMOUS_PREFIX, RM10, RM11 } from '../spec/versions.ts'
 import { type CommitResult, type LaneCommit, type Row, type ScanOptions, type Store, storeKey } from '../store/store.ts'
 
 /** Where a test puts a defect, to see that the simulation finds it: between the engine and what it is given, never inside. */
@@ -30,6 +30,8 @@ export interface SimulationOptions {
   readonly plant?: Plant
   /** Nothing else goes wrong: one conversation of three messages, in which the processes die at these commits. */
   readonly crashes?: readonly CrashPoint[]
+  /** Where the initiator takes what is sent to it; default: by chance, with `crashes` on back-channels. */
+  readonly endpoint?: Endpoint['kind']
   /** So long after the beginning the responder loses its sequences, but not its tokens; without it some histories have it by chance. */
   readonly forgetsAfterMs?: number
   /** Hears of every step. */
@@ -166,7 +168,11 @@ const B: Principal = { kind: 'user', name: 'mallory' }
 const TOKEN_A = 'urn:uuid:00000000-0000-4000-8000-00000000000a' as TokenId
 const TOKEN_B = 'urn:uuid:00000000-0000-4000-8000-00000000000b' as TokenId
 const URL = 'https://service.example/'
-const TIMING: RmTiming = { ...DEFAULT_TIMING, retransmitMs: 200, retransmitCapMs: 3_000, exchangeMs: 2_000, window: 4, ackDelayMs: 100, holdReplyMs: 400, redeliverMs: 100, maxDeliveries: 1_000 }
+/** Where the initiator listens, when it does. */
+const HERE = 'https://client.example/'
+type Side = 'initiator' | 'responder'
+const other = (side: Side): Side => (side === 'initiator' ? 'responder' : 'initiator')
+const TIMING: RmTiming = { ...DEFAULT_TIMING, retransmitMs: 200, retransmitCapMs: 3_000, exchangeMs: 2_000, window: 4, ackDelayMs: 100, ackAskedMs: 50, pollMs: 50, holdReplyMs: 400, redeliverMs: 100, maxDeliveries: 1_000 }
 /** Everything must have come to its end so long after the last fault. */
 const LIVENESS_MS = 5 * 60_000
 
@@ -175,9 +181,9 @@ export function wordsOf(outbound: Outbound, by: { readonly tokenId: TokenId; rea
   const { body } = outbound
   const acknowledgements = [...outbound.acknowledgements, ...(body.kind === 'fault' && body.acknowledgement !== undefined ? [body.acknowledgement] : [])]
   const words = {
-    tokenId: by.tokenId, principal: by.principal, soap: '1.2', addressing: '200508', rm: by.rm, action: body.kind, to: URL,
+    tokenId: by.tokenId, principal: by.principal, soap: '1.2', addressing: '200508', rm: by.rm, action: body.kind, to: outbound.to.kind === 'endpoint' ? outbound.to.url : outbound.to.address ?? 'anonymous',
     ...(outbound.messageId === undefined ? {} : { messageId: outbound.messageId }), ...(outbound.relatesTo === undefined ? {} : { relatesTo: outbound.relatesTo }),
-    replyTo: { kind: body.kind === 'application' && body.shape === 'request' ? 'anonymous' : 'absent' }, covered: [],
+    replyTo: asksBack(outbound) ? endpointOf(outbound.replyTo) : { kind: 'absent' }, covered: [], ...(outbound.pending === undefined ? {} : { pending: outbound.pending }),
     ...(outbound.sequence === undefined ? {} : { sequence: { id: outbound.sequence.id, number: BigInt(outbound.sequence.number), last: outbound.sequence.last ?? false } }),
     acknowledgements: acknowledgements.map((each) => ({
       sequence: each.sequence, ranges: each.ranges.map(([lower, upper]) => [BigInt(lower), BigInt(upper)]), nacks: (each.nacks ?? []).map(BigInt), none: each.ranges.length === 0, final: each.final,
@@ -186,13 +192,17 @@ export function wordsOf(outbound: Outbound, by: { readonly tokenId: TokenId; rea
   }
   return words as unknown as Received
 }
+const asksBack = ({ body }: Outbound): boolean => (body.kind === 'application' && body.shape === 'request') || body.kind === 'create-sequence' || body.kind === 'close-sequence' || body.kind === 'terminate-sequence'
+const endpointOf = (address: string | undefined): ReceivedAddress =>
+  address === undefined || address === 'anonymous' ? { kind: 'anonymous' } : { kind: address.startsWith(MC_ANONYMOUS_PREFIX) ? 'make-connection' : 'address', address }
 function bodyOf({ body }: Outbound): ReceivedBody {
   switch (body.kind) {
     case 'create-sequence': return {
-      kind: body.kind, acksTo: { kind: 'anonymous' }, ...(body.expiresMs === undefined ? {} : { expiresMs: body.expiresMs }),
-      ...(body.offer === undefined ? {} : { offer: { sequence: body.offer.sequence, endpoint: { kind: 'anonymous' } } }), scope: 'bound', usesSequenceStr: true,
+      kind: body.kind, acksTo: endpointOf(body.acksTo), ...(body.expiresMs === undefined ? {} : { expiresMs: body.expiresMs }),
+      ...(body.offer === undefined ? {} : { offer: { sequence: body.offer.sequence, endpoint: endpointOf(body.acksTo) } }), scope: 'bound', usesSequenceStr: true,
     }
     case 'create-sequence-response': return { kind: body.kind, sequence: body.sequence, ...(body.accept === undefined ? {} : { accept: { acksTo: { kind: 'address', address: body.accept.acksTo } } }) }
+    case 'make-connection': return { kind: body.kind, address: body.address }
     case 'application': return { kind: 'application', content: body.content }
     case 'close-sequence': case 'terminate-sequence': return { kind: body.kind, sequence: body.sequence, ...(body.lastNumber === undefined ? {} : { lastNumber: BigInt(body.lastNumber) }) }
     case 'close-sequence-response': case 'terminate-sequence-response': return { kind: body.kind, sequence: body.sequence }
@@ -240,14 +250,16 @@ class World {
   readonly #offer: boolean
   readonly #acceptOffers: boolean
   readonly #offerOnRepeat: 'same' | 'new'
-  readonly #exchanges = new Map<ExchangeId, (answer: Outbound | 'accepted' | 'broken') => void>()
+  readonly #endpoint: Endpoint['kind']
+  /** Open exchanges, each with the side that has to answer it. */
+  readonly #exchanges = new Map<ExchangeId, { readonly side: Side; readonly end: (answer: Outbound | 'accepted' | 'broken') => void }>()
   /** The responder has lost its sequences. */
   #forgot = false
   readonly #mayForget: boolean
   #counts = { steps: 0, commits: 0, crashes: 0, lost: 0, attacks: 0, moves: 0, exchange: 0, signature: 0 }
   readonly #startedAt: number
 
-  constructor({ seed, plant, crashes, forgetsAfterMs, trace }: SimulationOptions) {
+  constructor({ seed, plant, crashes, endpoint, forgetsAfterMs, trace }: SimulationOptions) {
     this.#seed = seed
     this.#chance = new Chance(seed)
     this.#plant = plant ?? {}
@@ -274,6 +286,7 @@ class World {
       this.#works = Array.from({ length: chance.hit(0.25) ? 2 : 1 }, (_, index) => workOf(index + 1, shapes()))
     }
     this.#jobs = this.#works.flatMap((work) => work.jobs)
+    this.#endpoint = endpoint ?? (crashes !== undefined || chance.hit(0.5) ? 'anonymous' : chance.hit(0.5) ? 'make-connection' : 'address')
     // Of its own chance: the other histories stay what they were.
     const fate = new Chance(~seed)
     const forgetsAt = forgetsAfterMs ?? (plant === undefined && crashes === undefined && fate.hit(0.2) ? 200 + fate.below(10_000) : undefined)
@@ -372,7 +385,7 @@ class World {
 
   // ── The two sides ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #process(side: 'initiator' | 'responder', words: Pick<EngineOptions<Effects>, 'transmit' | 'respond' | 'deliver'>): Process {
+  #process(side: Side, words: Pick<EngineOptions<Effects>, 'transmit' | 'respond' | 'deliver'>): Process {
     const tokens = new Set<TokenId>(side === 'initiator' ? [TOKEN_A] : [TOKEN_A, TOKEN_B])
     const process: { engine?: SequenceEngine<Effects>; isAlive: boolean; seen: Set<string>; moving: Set<LaneId> } = { isAlive: true, seen: new Set(), moving: new Set() }
     const clock: Clock = {
@@ -382,7 +395,7 @@ class World {
     const store = this.#store(side, process)
     const engine = new SequenceEngine<Effects>({
       store: this.#plant.store?.(store) ?? store, serializer: this.#plant.serializer?.(openSerializer) ?? openSerializer, clock, random: this.#chance, limits: DEFAULT_LIMITS, timing: TIMING,
-      acceptOffers: this.#acceptOffers,
+      acceptOffers: this.#acceptOffers, takesSequences: side === 'responder', reaches: (address) => address === HERE,
       security: {
         serialize: async (id) => {
           if (!tokens.has(id)) throw new Error('no such token')
@@ -405,7 +418,7 @@ class World {
     process.engine = engine
     return process as Process
   }
-  #store(side: 'initiator' | 'responder', process: { isAlive: boolean }): Store<Effects> {
+  #store(side: Side, process: { isAlive: boolean }): Store<Effects> {
     const disk = this.#disks[side]
     const commit = (lanes: readonly LaneCommit<Effects>[]): Promise<readonly CommitResult[]> => new Promise((resolve) => {
       this.#counts.commits++
@@ -428,30 +441,27 @@ class World {
       async [Symbol.asyncDispose](): Promise<void> {},
     }
   }
-  #crash(side: 'initiator' | 'responder', when: string): void {
+  #crash(side: Side, when: string): void {
     const process = side === 'initiator' ? this.#initiator : this.#responder
     if (process === undefined || !process.isAlive) return
     this.#trace(`${side} crashes ${when}`)
     this.#counts.crashes++
     process.isAlive = false
-    if (side === 'responder') for (const [id, end] of [...this.#exchanges]) {
+    for (const [id, exchange] of [...this.#exchanges]) {
+      if (exchange.side !== side) continue
       this.#exchanges.delete(id)
-      end('broken')
+      exchange.end('broken')
     }
     this.#time.after(this.#chance.below(2_000), () => side === 'initiator' ? this.#startInitiator() : this.#startResponder())
   }
 
   #startResponder(): void {
     const process = this.#process('responder', {
-      transmit: async (outbound) => { this.#violations.push(`the responder opened a connection for ${said(outbound)}`) },
-      respond: (exchange, answer) => {
-        if (!process.isAlive) return
-        const end = this.#exchanges.get(exchange)
-        if (end === undefined) this.#violations.push(`exchange ${exchange} was answered twice`)
-        this.#exchanges.delete(exchange)
-        if (answer !== 'accepted') this.#mustBeDurable(answer)
-        end?.(answer)
+      transmit: async (outbound, signal) => {
+        if (this.#endpoint !== 'address') this.#violations.push(`the responder opened a connection for ${said(outbound)}`)
+        else if (!signal.aborted) await this.#transmit(outbound, process, 'responder')
       },
+      respond: (exchange, answer) => this.#respond(exchange, answer, process, 'responder'),
       deliver: (delivery) => this.#handle(delivery, process),
     })
     this.#responder = process
@@ -472,8 +482,8 @@ class World {
 
   #startInitiator(): void {
     const process = this.#process('initiator', {
-      transmit: (outbound) => this.#transmit(outbound, process),
-      respond: () => { this.#violations.push('the initiator answered an exchange') },
+      transmit: (outbound) => this.#transmit(outbound, process, 'initiator'),
+      respond: (exchange, answer) => this.#respond(exchange, answer, process, 'initiator'),
       deliver: async () => { this.#violations.push('the initiator delivered a message') },
     })
     this.#initiator = process
@@ -503,10 +513,11 @@ class World {
     if (known !== undefined) engine.attach(known, { resumes: this.#mayForget })
     const lane = known ?? engine.sequences().find((each) => each.name === work.name)?.lane ?? await this.#patiently(() => engine.open(TOKEN_A, {
       url: URL, rm: this.#rm === '1.0' ? RM10 : RM11, offer: this.#offer, name: work.name, offerOnRepeat: this.#offerOnRepeat, maxPending: 5, resumes: this.#mayForget,
+      endpoint: this.#endpoint === 'anonymous' ? { kind: 'anonymous' } : { kind: this.#endpoint, address: this.#endpoint === 'address' ? HERE : `${MC_ANONYMOUS_PREFIX}${this.#works.indexOf(work)}` },
     }))
     const submits: Promise<void>[] = []
     for (const job of work.jobs) {
-      const content: Content = { action: 'urn:do', messageId: `urn:${job.key}`, body: job.body, headers: [] }
+      const content: Content = { action: 'urn:do', messageId: `urn:${work.name} ${job.key}`, body: job.body, headers: [] }
       const submitted = this.#submit(engine, lane, job, content)
       submits.push(submitted)
       // At times several are under way at once, at times the next waits until this one is durable.
@@ -556,8 +567,9 @@ class World {
     if (isLost) this.#counts.lost++
     return isLost
   }
-  /** One HTTP exchange of the initiator, with all that may happen to it. */
-  #transmit(outbound: Outbound, process: Process): Promise<void> {
+  /** One HTTP exchange, with all that may happen to it. */
+  #transmit(outbound: Outbound, process: Process, side: Side): Promise<void> {
+    this.#mustBeDurable(outbound, side)
     return new Promise((resolve, reject) => {
       let isOver = false
       const over = (error?: Error): void => {
@@ -571,33 +583,45 @@ class World {
         if (this.#loses() || answer === 'broken') return void this.#time.after(this.#delay() + 50, () => over(new Error('connection lost')))
         this.#time.after(this.#delay(), () => {
           if (isOver || !process.isAlive) return
-          void this.#answer(outbound, answer, process).then(() => over(), (error: unknown) => this.#violations.push(`answer: ${String(error)}`))
+          void this.#answer(outbound, answer, process, side).then(() => over(), (error: unknown) => this.#violations.push(`answer: ${String(error)}`))
         })
       }
       if (this.#loses()) this.#time.after(this.#delay() + 50, () => over(new Error('connection lost')))
-      else this.#time.after(this.#delay(), () => this.#arrive(outbound, signature, answered))
+      else this.#time.after(this.#delay(), () => this.#arrive(outbound, signature, other(side), answered))
       // The network's own copy, byte for byte; either answer may be the one that comes through.
-      if (this.#isRough && this.#chance.hit(this.#weather.double)) this.#time.after(this.#delay(), () => this.#arrive(outbound, signature, answered))
+      if (this.#isRough && this.#chance.hit(this.#weather.double)) this.#time.after(this.#delay(), () => this.#arrive(outbound, signature, other(side), answered))
     })
   }
-  #arrive(outbound: Outbound, signature: string, answered: (answer: Outbound | 'accepted' | 'broken') => void): void {
-    const process = this.#responder
+  #arrive(outbound: Outbound, signature: string, side: Side, answered: (answer: Outbound | 'accepted' | 'broken') => void): void {
+    const process = side === 'responder' ? this.#responder : this.#initiator
     if (process === undefined || !process.isAlive) return answered('broken')
     const seenBefore = process.seen.has(signature)
     // Copies of numbered messages are known by their numbers; the rest is refused before there are words.
     if (seenBefore && outbound.sequence === undefined) return answered('broken')
     process.seen.add(signature)
     const exchange = `x${this.#counts.exchange++}`
-    this.#trace(`→ ${said(outbound)} ${exchange}${seenBefore ? ' again' : ''}`)
-    this.#exchanges.set(exchange, (answer) => {
-      this.#trace(`← ${typeof answer === 'string' ? answer : said(answer)} ${exchange}`)
-      answered(answer)
+    const [to, from] = side === 'responder' ? ['→', '←'] : ['⇐', '⇒']
+    this.#trace(`${to} ${said(outbound)} ${exchange}${seenBefore ? ' again' : ''}`)
+    this.#exchanges.set(exchange, {
+      side,
+      end: (answer) => {
+        this.#trace(`${from} ${typeof answer === 'string' ? answer : said(answer)} ${exchange}`)
+        answered(answer)
+      },
     })
     this.#receive(process, wordsOf(outbound, { tokenId: TOKEN_A, principal: A, rm: this.#rm }), { kind: 'exchange', exchange })
   }
-  async #answer(outbound: Outbound, answer: Outbound | 'accepted', process: Process): Promise<void> {
+  #respond(id: ExchangeId, answer: Outbound | 'accepted', process: Process, side: Side): void {
+    if (!process.isAlive) return
+    const exchange = this.#exchanges.get(id)
+    if (exchange?.side !== side) this.#violations.push(`exchange ${id} was answered twice`)
+    this.#exchanges.delete(id)
+    if (answer !== 'accepted') this.#mustBeDurable(answer, side)
+    exchange?.end(answer)
+  }
+  async #answer(outbound: Outbound, answer: Outbound | 'accepted', process: Process, side: Side): Promise<void> {
     const { engine } = process
-    if (this.#isRough && this.#chance.hit(this.#weather.attack)) this.#attackInitiator(outbound, process)
+    if (side === 'initiator' && this.#isRough && this.#chance.hit(this.#weather.attack)) this.#attackInitiator(outbound, process)
     if (answer === 'accepted') return engine.hint(outbound.lane, { kind: 'empty-answer', status: 202 }, outbound)
     this.#receive(process, wordsOf(answer, { tokenId: TOKEN_A, principal: A, rm: this.#rm }), { kind: 'answer', lane: outbound.lane, to: outbound })
     return Promise.resolve()
@@ -606,9 +630,9 @@ class World {
     void engine.receive(this.#plant.receive?.(received, engine) ?? received, via).catch((error: unknown) => this.#violations.push(`receive: ${String(error)}`))
   }
   /** No number is acknowledged whose acceptance is not on the disk. */
-  #mustBeDurable(answer: Outbound): void {
+  #mustBeDurable(answer: Outbound, side: Side): void {
     for (const { sequence, ranges } of answer.acknowledgements) {
-      const row = this.#disks.responder.rows.get(storeKey('lane', answer.lane))
+      const row = this.#disks[side].rows.get(storeKey('lane', answer.lane))
       if (row === undefined) {
         this.#violations.push(`acknowledged on ${sequence}, which is not on the disk`)
         continue
@@ -627,20 +651,36 @@ class World {
     if (process === undefined || !process.isAlive) return
     const lane = process.engine.sequences().find((each) => each.tokenId === TOKEN_A)
     if (lane?.sequence === undefined) return
+    if (lane.endpoint?.kind === 'address' && this.#chance.hit(0.3)) return this.#attackAddress()
     const name = this.#chance.hit(0.3) && lane.offered !== undefined ? lane.offered : lane.sequence
     const top = Math.max(1, lane.last, this.#jobs.length)
-    const attack = ATTACKS[this.#chance.below(ATTACKS.length)]?.(name, 1 + this.#chance.below(top), top)
+    const isPoll = lane.endpoint?.kind === 'make-connection' && this.#chance.hit(0.3)
+    const attack = isPoll && lane.endpoint !== undefined ? attackWith(name, { kind: 'make-connection', address: addressOf(lane.endpoint) }, {}) : ATTACKS[this.#chance.below(ATTACKS.length)]?.(name, 1 + this.#chance.below(top), top)
     if (attack === undefined) return
     this.#counts.attacks++
     const exchange = `b${this.#counts.exchange++}`
     this.#trace(`attack ${said(attack)}`)
-    this.#exchanges.set(exchange, (answer) => {
-      if (answer === 'broken') return
+    this.#exchanges.set(exchange, { side: 'responder', end: (answer) => {
+      // D9: as a mailbox in which nothing waits.
+      if (answer === 'broken' || (isPoll && answer === 'accepted')) return
       // D9: as a sequence that never was.
       const isUnknown = answer !== 'accepted' && answer.body.kind === 'fault' && answer.body.fault === FAULTS.unknownSequence && answer.acknowledgements.length === 0 && answer.body.acknowledgement === undefined
       if (!isUnknown) this.#violations.push(`the attacker's ${attack.body.kind} was answered with ${answer === 'accepted' ? answer : said(answer)}`)
-    })
+    } })
     this.#receive(process, wordsOf(attack, { tokenId: TOKEN_B, principal: B, rm: this.#rm }), { kind: 'exchange', exchange })
+  }
+  /** At the initiator's own address: whoever is there, words under another token are about nothing. */
+  #attackAddress(): void {
+    const process = this.#initiator
+    const lane = process?.engine.sequences().find((each) => each.tokenId === TOKEN_A && each.sequence !== undefined)
+    if (process === undefined || !process.isAlive || lane?.sequence === undefined) return
+    const body = forgeries(lane.sequence, 'urn:create')[this.#chance.below(9)]
+    if (body === undefined) return
+    this.#counts.attacks++
+    const exchange = `c${this.#counts.exchange++}`
+    this.#exchanges.set(exchange, { side: 'initiator', end: () => undefined })
+    const attack = attackWith(lane.sequence, body, { ranges: lane.last > 0 ? [[1, lane.last]] : [], final: true, ...(body.kind === 'application' && lane.offered !== undefined ? { number: 1, on: lane.offered } : {}) })
+    this.#receive(process, { ...wordsOf(attack, { tokenId: TOKEN_B, principal: B, rm: this.#rm }), to: HERE }, { kind: 'exchange', exchange })
   }
   /** In the place of an answer: words under another token, and words under none. */
   #attackInitiator(outbound: Outbound, process: Process): void {
@@ -652,11 +692,7 @@ class World {
       return process.engine.hint(outbound.lane, fault, outbound)
     }
     const name = lane.sequence ?? 'urn:none'
-    const forged: readonly Outbound['body'][] = [
-      { kind: 'acknowledgement' }, { kind: 'close-sequence-response', sequence: name }, { kind: 'terminate-sequence-response', sequence: name }, { kind: 'terminate-sequence', sequence: name },
-      { kind: 'close-sequence', sequence: name }, { kind: 'fault', fault: FAULTS.sequenceTerminated, sequence: name }, { kind: 'fault', fault: FAULTS.createSequenceRefused },
-      { kind: 'create-sequence-response', sequence: 'urn:forged' }, { kind: 'application', shape: 'reply', content: { action: 'reply', messageId: 'urn:forged', relatesTo: outbound.messageId ?? '', body: '<forged/>', headers: [] } },
-    ]
+    const forged = forgeries(name, outbound.messageId ?? '')
     const body = forged[this.#chance.below(forged.length)]
     if (body === undefined) return
     const attack = attackWith(name, body, { relatesTo: outbound.messageId ?? '', ranges: lane.last > 0 ? [[1, lane.last]] : [], ...(body.kind === 'application' && lane.offered !== undefined ? { number: 1, on: lane.offered } : {}) })
@@ -664,6 +700,12 @@ class World {
   }
 }
 
+/** What somebody who is not the peer may tell an initiator. */
+const forgeries = (name: string, relatesTo: string): readonly Outbound['body'][] => [
+  { kind: 'acknowledgement' }, { kind: 'close-sequence-response', sequence: name }, { kind: 'terminate-sequence-response', sequence: name }, { kind: 'terminate-sequence', sequence: name },
+  { kind: 'close-sequence', sequence: name }, { kind: 'fault', fault: FAULTS.sequenceTerminated, sequence: name }, { kind: 'fault', fault: FAULTS.createSequenceRefused },
+  { kind: 'create-sequence-response', sequence: 'urn:forged' }, { kind: 'application', shape: 'reply', content: { action: 'reply', messageId: 'urn:forged', relatesTo, body: '<forged/>', headers: [] } },
+]
 /** Every kind of message that names a sequence, by the identifier of someone else's. */
 const ATTACKS: readonly ((name: string, number: number, top: number) => Outbound)[] = [
   (name, number) => attackWith(name, { kind: 'application', shape: 'one-way', content: { action: 'urn:do', messageId: 'urn:evil', body: '<evil/>', headers: [] } }, { number }),

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import type { LookupFunction } from 'node:net'
 import { Pool } from 'undici'
 import { systemClock, type Clock } from '../clock.ts'
 import { TransportFailed, UsageError, WsrmError } from '../errors.ts'
 import type { Limits } from '../options.ts'
 import { headerValue, HttpRefused, isIdentity, readBody, soapMediaType, type HttpHeaders } from './http.ts'
+import { type ClientTls, tlsConnector, tlsName } from './tls.ts'
 
 /** What is needed of undici's Dispatcher (Agent, Pool, ProxyAgent, …): with one of their own, callers choose TLS, client certificate and proxy. */
 export interface HttpDispatcher { request(options: DispatcherRequest): Promise<DispatcherResponse> }
@@ -33,11 +35,15 @@ export interface HttpClientOptions {
   readonly clock?: Clock
   /** Connections to one origin: above the window of one conversation they only wait for each other. */
   readonly connections?: number
+  /** How names are resolved; default: as the system does. */
+  readonly lookup?: LookupFunction
 }
 export interface PostOptions {
   readonly body: Uint8Array
   readonly headers: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
+  /** For https; a dispatcher that was given has its own. */
+  readonly tls?: ClientTls | undefined
   /** For everything, from connecting to the last byte of the answer. */
   readonly timeoutMs?: number
 }
@@ -82,7 +88,7 @@ class PooledClient implements HttpClient {
     const cancelAlarm = clock.alarm(clock.now() + timeoutMs, () => deadline.abort(new TransportFailed('ERR_HTTP_TIMEOUT', `no whole answer within ${timeoutMs} ms`, { retryable: true })))
     const signal = AbortSignal.any([deadline.signal, this.#closing.signal, ...options.signal === undefined ? [] : [options.signal]])
     try {
-      const dispatcher = this.#options.dispatcher ?? this.#pool(origin)
+      const dispatcher = this.#options.dispatcher ?? this.#pool(origin, options.tls)
       const response = await dispatcher.request({
         origin, path: pathname + search, method: 'POST', body: options.body, signal, headersTimeout: timeoutMs, bodyTimeout: timeoutMs,
         headers: { ...options.headers, 'accept-encoding': 'identity' },
@@ -117,12 +123,14 @@ class PooledClient implements HttpClient {
     }
   }
 
-  #pool(origin: string): Pool {
-    const known = this.#pools.get(origin)
+  #pool(origin: string, tls: ClientTls | undefined): Pool {
+    // No two who show or ask for different certificates share a connection.
+    const name = tls === undefined ? origin : `${origin} ${tlsName(tls)}`
+    const known = this.#pools.get(name)
     // Last in the Map: used last.
-    if (known !== undefined) this.#pools.delete(origin)
-    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1 })
-    this.#pools.set(origin, pool)
+    if (known !== undefined) this.#pools.delete(name)
+    const pool = known ?? new Pool(origin, { connections: this.#options.connections ?? CONNECTIONS, pipelining: 1, ...this.#connect(tls) })
+    this.#pools.set(name, pool)
     const [oldest] = this.#pools
     if (this.#pools.size > MOST_ORIGINS && oldest !== undefined) {
       this.#pools.delete(oldest[0])
@@ -130,6 +138,12 @@ class PooledClient implements HttpClient {
       oldest[1].close().catch(() => {})
     }
     return pool
+  }
+
+  #connect(tls: ClientTls | undefined): { readonly connect?: ReturnType<typeof tlsConnector> | { readonly lookup: HttpClientOptions['lookup'] } } {
+    const { lookup, clock = systemClock } = this.#options
+    if (tls !== undefined) return { connect: tlsConnector(tls, clock, lookup) }
+    return lookup === undefined ? {} : { connect: { lookup } }
   }
 
   /** Ends what is under way and closes the connections that were made here; a dispatcher that was given is its owner's to close. */

@@ -1,164 +1,163 @@
 /**
- * The exchange that establishes a context, under mutual X.509 (asymmetric binding): signed with the sender's certificate,
- * then the Body encrypted for the receiver's. A renewal is endorsed with the key of the context that it renews.
- * Also: who stands behind a bootstrap message (`authenticate`). The only importer of xml-crypto, which makes the RSA
- * signatures of messages that were built here; it never verifies and never sees a message from outside (D7).
+ * The exchange that establishes a context: under mutual X.509 (asymmetric binding), under a key that is encrypted for the service's certificate,
+ * with a user and with a certificate that endorses (symmetric binding, WSS 1.1), or under TLS. A renewal is endorsed with the key of the context
+ * that it renews.
  *
  * @module
  */
-import { createRequire } from 'node:module'
 import type { KeyObject } from 'node:crypto'
-import { checkTrust, type Trust } from '../crypto/certificate.ts'
-import { encrypt, encryptKey } from '../crypto/cipher.ts'
-import { deriveKey } from '../crypto/derive.ts'
-import { digest, equal, hmac } from '../crypto/hash.ts'
+import { encryptKey } from '../crypto/cipher.ts'
+import { digest } from '../crypto/hash.ts'
 import { freshSecret, type RandomSource } from '../crypto/random.ts'
-import { FAULTS, SecurityFailure } from '../errors.ts'
-import { DEFAULT_LIMITS } from '../options.ts'
 import type { Profile } from '../profiles/profile.ts'
-import type { Principal } from '../sct/token.ts'
-import { EXCLUSIVE_C14N, RSA_SHA1, RSA_SHA256, SHA1, type Suite } from '../spec/algorithms.ts'
+import { versionsOf } from '../profiles/versions.ts'
+import { SHA1 } from '../spec/algorithms.ts'
 import { NS, TOKEN } from '../spec/versions.ts'
-import { canonicalize } from '../xml/canonical.ts'
-import { readElement } from '../xml/reader.ts'
-import type { Certificate, Opened } from './keys.ts'
-import {
-  BODY_END, bodyPart, cipherData, contextToken, derivedKeyToken, directReference, encryptedData, envelope, headerParts, hmacOf, type Ids, idsOf,
-  type OutgoingMessage, referenceList, signature, type SignedPart, signedInfo, suiteOf, timestampPart,
-} from './parts.ts'
-import type { Protected, SessionToken } from './protect.ts'
+import { escapeText } from '../xml/canonical.ts'
+import type { Certificate } from './keys.ts'
+import { confirmationParts, type Endorsement, type LayerChoices, protectInLayers, type SecurityPart } from './layers.ts'
+import { type Algorithms, algorithmsOf, cipherData, directReference, type Ids, idsOf, type OutgoingMessage, type Protected, referenceList } from './parts.ts'
+import { contextSource, type KeySource, type SessionToken, symmetricEncrypting, symmetricSigning, timestampSignature, underTls } from './protect.ts'
+import { rsaSignature } from './rsa.ts'
 
-export interface X509Credentials {
-  readonly certificate: Certificate
-  readonly key: KeyObject
-  /** Whom the Body is encrypted for. */
-  readonly peerCertificate: Certificate
-}
+/** A certificate and the key that belongs to it. */
+export interface Credentials { readonly certificate: Certificate; readonly key: KeyObject }
+export interface User { readonly name: string; readonly password: KeyObject }
+export type BootstrapCredentials =
+  /** `peer`: whom the Body is encrypted for. */
+  | { readonly kind: 'x509'; readonly role: 'initiator' | 'recipient'; readonly own: Credentials; readonly peer: Certificate }
+  /** A key of this message, encrypted for `peer`; who is behind it the user's token and the endorsing certificate say. */
+  | { readonly kind: 'fresh-key'; readonly peer: Certificate; readonly user?: User | undefined; readonly endorsing?: Credentials | undefined }
+  /** The key of the question, for its answer. */
+  | { readonly kind: 'earlier-key'; readonly sha1: string; readonly key: KeyObject }
+  | { readonly kind: 'tls'; readonly user?: User | undefined }
 export interface BootstrapOptions {
   readonly profile: Profile
   readonly now: number
   readonly random: RandomSource
   /** A renewal: the context whose key endorses the signature. */
   readonly endorse?: SessionToken | undefined
+  /** An answer: the values of the signatures that it answers; written where the profile says so. */
+  readonly confirms?: readonly Uint8Array[] | undefined
 }
+/** `key`: the one that was made for this message, which its answer may name. */
+export interface ProtectedBootstrap extends Protected { readonly key?: { readonly sha1: string; readonly key: KeyObject } }
 
-export function protectBootstrap(message: OutgoingMessage, credentials: X509Credentials, options: BootstrapOptions): Protected {
-  const { profile, now, random } = options
-  const suite = suiteOf(profile)
+export function protectBootstrap(message: OutgoingMessage, credentials: BootstrapCredentials, options: BootstrapOptions): ProtectedBootstrap {
+  if (credentials.kind === 'tls') return protectTls(message, credentials.user, options)
+  const { profile, now, random, endorse, confirms } = options
   const ids = idsOf(random)
-  const timestamp = timestampPart(ids, now)
-  const headers = headerParts(message.headers, ids)
-  const body = bodyPart(message.soap, message.body, ids)
-  const token = `<wsse:BinarySecurityToken xmlns:wsse="${NS.wsse}" xmlns:wsu="${NS.wsu}" EncodingType="${TOKEN.base64Binary}" ValueType="${TOKEN.x509v3}" wsu:Id="${ids('x509')}">${
-    Buffer.from(credentials.certificate.raw).toString('base64')}</wsse:BinarySecurityToken>`
+  const writing: Writing = { profile, algorithms: algorithmsOf(profile), ids, random }
+  const { encryptSignature } = profile.bootstrap
+  const parts = profile.signatureConfirmation && confirms !== undefined ? [...confirmationParts(confirms, ids, encryptSignature)] : []
+  const endorsements = endorse === undefined ? [] : [contextEndorsement(endorse, writing)]
+  const common = { choices: choicesOf(profile), ids, now, random, encryptBody: true }
+  if (credentials.kind === 'x509') return protectInLayers(message, { ...common, ...asymmetric(credentials, writing), parts, endorsements })
 
-  const clear = envelope(message, headers, timestamp.text + token, body.sent)
-  const signed = rsaSignature(clear, [timestamp, ...headers, body], { profile, suite, ids, key: credentials.key })
-  const contentKey = freshSecret(random, suite.cipher.keyBytes)
-  const encrypted = `${body.open}${encryptedData(
-    ids('ed-body'), 'content', suite.cipher, encryptedKeyReference(ids('ek')), encrypt(suite.cipher, contentKey, random, body.content))}${BODY_END}`
-  const context = options.endorse === undefined ? '' : contextToken(options.endorse, options.endorse.sc, ids('sct'))
-  const endorsement = options.endorse === undefined ? { token: '', signature: '' } : endorsing(options.endorse, { id: ids('sig'), text: signed.text }, { profile, suite, ids, random })
-  // WSS 1.0 §5: tokens stand before their use, the endorsing signature behind the one that it endorses.
-  const security = [timestamp.text, token, encryptedKey(contentKey, credentials.peerCertificate, suite, ids), context, endorsement.token, signed.text, endorsement.signature]
-  return { xml: envelope(message, headers, security.join(''), encrypted), signatureValue: signed.value }
-}
-
-interface SigningWords { readonly profile: Profile; readonly suite: Suite; readonly ids: Ids }
-
-/** The part of xml-crypto that is used here; loaded when first needed, so that no type of its is seen outside. */
-interface XmlSigner {
-  addReference(reference: { readonly xpath: string; readonly transforms: readonly string[]; readonly digestAlgorithm: string }): void
-  computeSignature(xml: string, options: { readonly prefix: string; readonly attrs: Readonly<Record<string, string>>; readonly location: { readonly reference: string; readonly action: 'append' } }): void
-  getSignatureXml(): string
-}
-interface XmlCrypto {
-  readonly SignedXml: new (options: {
-    readonly idMode: 'wssecurity'
-    readonly privateKey: KeyObject
-    readonly signatureAlgorithm: string
-    readonly canonicalizationAlgorithm: string
-    readonly getKeyInfoContent: () => string
-  }) => XmlSigner
-}
-const require = createRequire(import.meta.url)
-
-/** The signature over the parts of the clear message, in canonical form, and its value. */
-function rsaSignature(clear: string, parts: readonly Pick<SignedPart, 'id'>[], { profile, suite, ids, key }: SigningWords & { readonly key: KeyObject }): { readonly text: string; readonly value: Uint8Array } {
-  const { SignedXml } = require('xml-crypto') as XmlCrypto
-  const signer = new SignedXml({
-    idMode: 'wssecurity',
-    privateKey: key,
-    signatureAlgorithm: (profile.rsa === 'rsa-sha1' ? RSA_SHA1 : RSA_SHA256).uri,
-    canonicalizationAlgorithm: EXCLUSIVE_C14N,
-    getKeyInfoContent: () => directReference(`#${ids('x509')}`, TOKEN.x509v3),
+  const made = credentials.kind === 'fresh-key' ? freshKey(credentials.peer, writing) : undefined
+  const source = made?.source ?? earlierKey(credentials as BootstrapCredentials & { readonly kind: 'earlier-key' }, writing)
+  const derived = { ...writing, profile: { derivedKeys: profile.bootstrap.derivedKeys } }
+  if (credentials.kind === 'fresh-key') {
+    // WS-SecurityPolicy 1.2 §8.1: the user's token is signed, and nobody but the service reads it.
+    if (credentials.user !== undefined) parts.push(userPart(credentials.user, ids))
+    if (credentials.endorsing !== undefined) endorsements.unshift(certificateEndorsement(credentials.endorsing, writing))
+  }
+  const written = protectInLayers(message, {
+    ...common, choices: { ...common.choices, keyOrder: profile.keyOrder }, source: source.token, signing: symmetricSigning(source, derived), encrypting: symmetricEncrypting(source, derived), parts, endorsements,
   })
-  // The ids are ours, letters, digits and hyphens: nothing of a message gets into the expression.
-  for (const { id } of parts) {
-    signer.addReference({ xpath: `//*[@*[local-name()='Id' and namespace-uri()='${NS.wsu}']='${id}']`, transforms: [EXCLUSIVE_C14N], digestAlgorithm: suite.digest.uri })
-  }
-  signer.computeSignature(clear, { prefix: 'ds', attrs: { Id: ids('sig') }, location: { reference: `/*/*[1]/*[local-name()='Security' and namespace-uri()='${NS.wsse}']`, action: 'append' } })
-  const element = readElement(signer.getSignatureXml(), DEFAULT_LIMITS)
-  return { text: canonicalize(element), value: Buffer.from(element.first(NS.ds, 'SignatureValue')?.text ?? '', 'base64') }
+  return { ...written, ...(made !== undefined && { key: { sha1: made.sha1, key: source.key } }) }
 }
 
-/** WS-SC 1.3 §5: the context's key is proven by a signature over the primary one. */
-function endorsing(token: SessionToken, primary: Pick<SignedPart, 'id' | 'text'>, { profile, suite, ids, random }: SigningWords & { readonly random: RandomSource }): { readonly token: string; readonly signature: string } {
-  const attached = directReference(`#${ids('sct')}`, token.sc.sct)
-  const nonce = random.bytes(16)
-  const key = profile.derivedKeys ? deriveKey({ secret: token.secret, nonce, offset: 0, length: suite.signatureKeyBytes }) : token.secret
-  const info = signedInfo(hmacOf(profile), suite.digest, [primary])
-  const value = hmac(hmacOf(profile).hash, key, info)
+interface Writing { readonly profile: Profile; readonly algorithms: Algorithms; readonly ids: Ids; readonly random: RandomSource }
+const choicesOf = ({ layout, bootstrap: { keyOrder, order, encryptSignature } }: Profile): LayerChoices => ({ keyOrder, layout, order, encryptSignature })
+
+// ---- asymmetric ----
+
+function asymmetric({ role, own, peer }: BootstrapCredentials & { readonly kind: 'x509' }, writing: Writing): Pick<Parameters<typeof protectInLayers>[1], 'source' | 'signing' | 'encrypting'> {
+  const { algorithms, ids, random } = writing
+  const { cipher } = algorithms.suite
+  const key = freshSecret(random, cipher.keyBytes)
+  const { includeCertificate, certificateReference } = writing.profile.bootstrap
+  const isCarried = role === 'initiator' || includeCertificate === 'always'
+  const reference = isCarried ? directReference(`#${ids('x509')}`, TOKEN.x509v3) : certificateName(own.certificate, certificateReference)
   return {
-    token: profile.derivedKeys ? derivedKeyToken(token.sc, ids('dk-end'), attached, suite.signatureKeyBytes, nonce) : '',
-    signature: signature(ids('sig-end'), info, value, profile.derivedKeys ? directReference(`#${ids('dk-end')}`, token.sc.dk) : attached),
+    source: '',
+    signing: { tokens: isCarried ? certificateToken(own.certificate, ids('x509')) : '', sign: (parts, clear) => rsaSignature(ids('sig'), clear(), parts, { key: own.key, reference, algorithms }) },
+    encrypting: { key, cipher, reference: encryptedKeyReference(ids('ek')), tokens: (listed) => encryptedKey(key, certificateName(peer, certificateReference), peer, writing, referenceList(listed)).text },
   }
 }
+const certificateToken = (certificate: Certificate, id: string): string =>
+  `<wsse:BinarySecurityToken xmlns:wsse="${NS.wsse}" xmlns:wsu="${NS.wsu}" EncodingType="${TOKEN.base64Binary}" ValueType="${TOKEN.x509v3}" wsu:Id="${id}">${
+    Buffer.from(certificate.raw).toString('base64')}</wsse:BinarySecurityToken>`
 
-// WSS X.509 1.1 §3.2.1: the certificate is named by its thumbprint.
-function encryptedKey(contentKey: KeyObject, peer: Certificate, suite: Suite, ids: Ids): string {
-  const thumbprint = Buffer.from(peer.sha1, 'hex').toString('base64')
-  return `<xenc:EncryptedKey xmlns:xenc="${NS.xenc}" Id="${ids('ek')}"><xenc:EncryptionMethod Algorithm="${suite.keyTransport.uri}"><ds:DigestMethod xmlns:ds="${NS.ds}" Algorithm="${SHA1.uri}"></ds:DigestMethod></xenc:EncryptionMethod><ds:KeyInfo xmlns:ds="${
-    NS.ds}"><wsse:SecurityTokenReference xmlns:wsse="${NS.wsse}"><wsse:KeyIdentifier EncodingType="${TOKEN.base64Binary}" ValueType="${TOKEN.thumbprintSha1}">${
-    thumbprint}</wsse:KeyIdentifier></wsse:SecurityTokenReference></ds:KeyInfo>${cipherData(encryptKey(suite.keyTransport, peer.publicKey, contentKey))}${referenceList([ids('ed-body')])}</xenc:EncryptedKey>`
+// ---- symmetric ----
+
+function freshKey(peer: Certificate, writing: Writing): { readonly source: KeySource; readonly sha1: string } {
+  const key = freshSecret(writing.random, writing.algorithms.suite.secretBytes)
+  // WSS 1.1: a receiver of this binding knows thumbprints. Peers CXF, Metro, Sandesha2: each names it so here.
+  const { text, sha1 } = encryptedKey(key, certificateName(peer, 'thumbprint'), peer, writing)
+  return { sha1, source: { key, sc: versionsOf(writing.profile).sc, reference: encryptedKeyReference(writing.ids('ek')), token: text } }
+}
+// WSS 1.1 §7.3: an answer names the key of its question by the hash of its octets in ciphertext.
+const earlierKey = ({ sha1, key }: { readonly sha1: string; readonly key: KeyObject }, { profile }: Writing): KeySource => ({
+  key, sc: versionsOf(profile).sc, token: '',
+  reference: `<wsse:SecurityTokenReference xmlns:wsse="${NS.wsse}" xmlns:wsse11="${NS.wsse11}" wsse11:TokenType="${TOKEN.encryptedKey}"><wsse:KeyIdentifier EncodingType="${
+    TOKEN.base64Binary}" ValueType="${TOKEN.encryptedKeySha1}">${sha1}</wsse:KeyIdentifier></wsse:SecurityTokenReference>`,
+})
+
+/** UsernameToken Profile 1.1 §3.1: the password as it is, since it is encrypted, by the message or by TLS. */
+function userToken({ name, password }: User, id: string): string {
+  return `<wsse:UsernameToken xmlns:wsse="${NS.wsse}" xmlns:wsu="${NS.wsu}" wsu:Id="${id}"><wsse:Username>${escapeText(name)}</wsse:Username><wsse:Password Type="${TOKEN.passwordText}">${
+    escapeText(password.export().toString('utf8'))}</wsse:Password></wsse:UsernameToken>`
+}
+function userPart(user: User, ids: Ids): SecurityPart {
+  const text = userToken(user, ids('user'))
+  return { id: ids('user'), text, sent: text, isEncrypted: true }
+}
+
+function certificateEndorsement({ certificate, key }: Credentials, { algorithms, ids }: Writing): Endorsement {
+  const reference = directReference(`#${ids('x509')}`, TOKEN.x509v3)
+  return { tokens: certificateToken(certificate, ids('x509')), endorse: (primary, clear) => rsaSignature(ids('sig-x509'), clear(), [primary], { key, reference, algorithms }) }
+}
+/** WS-SC 1.3 §5: the context's key is proven by a signature over the primary one. */
+function contextEndorsement(token: SessionToken, writing: Writing): Endorsement {
+  const { ids } = writing
+  const source = contextSource(token, { profile: writing.profile, role: 'initiator' }, ids)
+  const proving = symmetricSigning(source, { ...writing, ids: (word) => ids(`end-${word}`) })
+  return { tokens: source.token + proving.tokens, endorse: (primary) => proving.sign([{ ...primary, sent: primary.text }], () => '') }
+}
+
+// ---- certificates and keys by their names ----
+
+function encryptedKey(key: KeyObject, name: string, peer: Certificate, { algorithms: { suite }, ids }: Writing, list = ''): { readonly text: string; readonly sha1: string } {
+  const bytes = encryptKey(suite.keyTransport, peer.publicKey, key)
+  const text = `<xenc:EncryptedKey xmlns:xenc="${NS.xenc}" Id="${ids('ek')}"><xenc:EncryptionMethod Algorithm="${suite.keyTransport.uri}"><ds:DigestMethod xmlns:ds="${NS.ds}" Algorithm="${SHA1.uri}"></ds:DigestMethod></xenc:EncryptionMethod><ds:KeyInfo xmlns:ds="${
+    NS.ds}">${name}</ds:KeyInfo>${cipherData(bytes)}${list}</xenc:EncryptedKey>`
+  return { text, sha1: digest('sha1', bytes).toString('base64') }
+}
+function certificateName(certificate: Certificate, by: Profile['bootstrap']['certificateReference']): string {
+  const named = (text: string): string => `<wsse:SecurityTokenReference xmlns:wsse="${NS.wsse}">${text}</wsse:SecurityTokenReference>`
+  const identifier = (type: string, value: string): string => named(`<wsse:KeyIdentifier EncodingType="${TOKEN.base64Binary}" ValueType="${type}">${value}</wsse:KeyIdentifier>`)
+  switch (by) {
+    // WSS X.509 1.1 §3.2.1.
+    case 'thumbprint': return identifier(TOKEN.thumbprintSha1, Buffer.from(certificate.sha1, 'hex').toString('base64'))
+    case 'subject-key-identifier': return identifier(TOKEN.subjectKeyIdentifier, certificate.ski)
+    // WSS X.509 1.1 §3.2.3.
+    case 'issuer-serial': return named(`<ds:X509Data xmlns:ds="${NS.ds}"><ds:X509IssuerSerial><ds:X509IssuerName>${escapeText(certificate.issuer)}</ds:X509IssuerName><ds:X509SerialNumber>${
+      certificate.serial}</ds:X509SerialNumber></ds:X509IssuerSerial></ds:X509Data>`)
+  }
 }
 /** BSP 1.1 R5215 and its readers: a reference to an EncryptedKey says so by TokenType. */
 const encryptedKeyReference = (id: string): string =>
-  `<wsse:SecurityTokenReference xmlns:wsse="${NS.wsse}" xmlns:wsse11="${NS.wsse11}" wsse11:TokenType="${TOKEN.encryptedKey}"><wsse:Reference URI="#${id}"></wsse:Reference></wsse:SecurityTokenReference>`
+  `<wsse:SecurityTokenReference xmlns:wsse="${NS.wsse}" xmlns:wsse11="${NS.wsse11}" wsse11:TokenType="${TOKEN.encryptedKey}"><wsse:Reference URI="#${id}" ValueType="${TOKEN.encryptedKey}"></wsse:Reference></wsse:SecurityTokenReference>`
 
-export interface Authentication {
-  /** For certificates; without it none is trusted (D24). */
-  readonly trust?: Trust | undefined
-  /** For users; without it none is known. */
-  readonly password?: ((user: string, signal: AbortSignal) => string | undefined | Promise<string | undefined>) | undefined
-  readonly now: number
-  readonly signal?: AbortSignal | undefined
-}
+// ---- TLS ----
 
-/**
- * Who stands behind a bootstrap message that was opened: the host's decision about its claims (D24).
- *
- * @throws {SecurityFailure} ERR_WSS_UNTRUSTED, ERR_WSS_PASSWORD, ERR_WSS_NO_CLAIM
- */
-export async function authenticate(opened: Opened, { trust, password, now, signal = new AbortController().signal }: Authentication): Promise<Principal> {
-  const certificate = claimedCertificate(opened)
-  if (certificate !== undefined && trust !== undefined) {
-    await checkTrust(certificate, trust, now, signal)
-    return { kind: 'certificate', thumbprint: certificate.sha256, subject: certificate.subject }
-  }
-  if (opened.user !== undefined && password !== undefined) {
-    const expected = await password(opened.user.name, signal)
-    const given = opened.user.password
-    // A digest was checked while the message was opened, with the same password; a text is compared here, in constant time.
-    const right = expected !== undefined && (opened.user.checked || (given !== undefined && equal(digest('sha256', given), digest('sha256', expected))))
-    if (!right) throw new SecurityFailure('ERR_WSS_PASSWORD', 'no such user, or another password', FAULTS.failedAuthentication)
-    return { kind: 'user', name: opened.user.name }
-  }
-  throw new SecurityFailure('ERR_WSS_NO_CLAIM', 'the message proves nobody whom this host accepts', FAULTS.failedAuthentication)
-}
-/** The signer, or who endorsed the signature of an EncryptedKey that anyone could have made. */
-function claimedCertificate(opened: Opened): Certificate | undefined {
-  if (opened.signer?.kind === 'certificate') return opened.signer.certificate
-  for (const endorser of opened.endorsers) if (endorser.kind === 'certificate') return endorser.certificate
-  return undefined
+/** TLS protects all of it; the user's token says who asks, and the token to renew signs the Timestamp. */
+function protectTls(message: OutgoingMessage, user: User | undefined, { profile, now, random, endorse }: BootstrapOptions): Protected {
+  return underTls(message, { now, random }, (timestamp, ids) => {
+    const proof = endorse === undefined ? undefined : timestampSignature(endorse, timestamp, { profile, ids, random })
+    const security = (user === undefined ? '' : userToken(user, ids('user'))) + (proof?.security ?? '')
+    return { security, ...(proof !== undefined && { value: proof.value }) }
+  })
 }

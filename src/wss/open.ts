@@ -12,7 +12,7 @@ import type { Limits } from '../options.ts'
 import { ADDRESSING_VERSIONS, NS, RM_VERSIONS, SC_VERSIONS, SOAP_VERSIONS, type SoapVersion, TOKEN } from '../spec/versions.ts'
 import { readDocument } from '../xml/reader.ts'
 import { Element, graft, type QName, Text } from '../xml/tree.ts'
-import { type Ciphertext, ciphertexts, places, reveal } from './encryption.ts'
+import { type Ciphertext, ciphertexts, places, reveal, type Revealed } from './encryption.ts'
 import type { Envelope, Keys, Level, Opened, Policy, Signer, UserClaim } from './keys.ts'
 import { type Candidate, References, type Resolved } from './references.ts'
 import { base64Of, exactly, failed, invalid, only, optional, textOf, trimmed } from './shape.ts'
@@ -171,6 +171,7 @@ class Opening {
   readonly #positions: Map<Element, number>
   readonly #timestamp: Element | undefined
   readonly #pending: Set<Ciphertext>
+  readonly #deciphered = new Map<Ciphertext, Revealed>()
   readonly #verified: Verified[] = []
   readonly #encrypted = new Set<QName>()
   readonly #encryptedParts: string[] = []
@@ -196,7 +197,7 @@ class Opening {
     const clear = this.#signatures()
     for (const element of clear) this.#authenticate(element)
     // A signature may be encrypted, and then nothing can be believed before it is decrypted (D8).
-    this.#decrypt((each) => each.place === 'security')
+    this.#revealSignatures()
     for (const element of this.#signatures()) if (!clear.includes(element)) this.#authenticate(element)
 
     const primary = this.#primary()
@@ -315,12 +316,33 @@ class Opening {
     }
   }
 
-  #reveal(ciphertext: Ciphertext): void {
-    const { element, place, keyReference, owner } = ciphertext
+  /** Of what is hidden in the Security header, the signatures: the rest has its turn when it is known whether they are over it or over its ciphertext. */
+  #revealSignatures(): void {
+    for (const ciphertext of [...this.#pending].filter((each) => each.place === 'security')) {
+      const hidden = this.#decipher(ciphertext)
+      if (!hidden.nodes.some((each) => each instanceof Element && each.is(NS.ds, 'Signature'))) continue
+      this.#pending.delete(ciphertext)
+      this.#put(ciphertext, hidden)
+    }
+  }
+
+  #reveal(ciphertext: Ciphertext): void { this.#put(ciphertext, this.#decipher(ciphertext)) }
+
+  /** Each once: what was looked at for a signature is not decrypted again. */
+  #decipher(ciphertext: Ciphertext): Revealed {
+    const { keyReference, owner } = ciphertext
+    const known = this.#deciphered.get(ciphertext)
+    if (known !== undefined) return known
     const resolved = keyReference !== undefined ? this.#references.resolve(keyReference) : this.#references.ofEncryptedKey(owner as Element)
     if (resolved.kind !== 'secret') throw failed('ERR_WSS_KEY_KIND', 'content that is encrypted with a certificate')
-    const { nodes, ids, key } = reveal(ciphertext, resolved.candidates(), this.#policy)
-    this.#decryptedBy.push(key.signer)
+    const revealed = reveal(ciphertext, resolved.candidates(), this.#policy)
+    this.#deciphered.set(ciphertext, revealed)
+    this.#decryptedBy.push(revealed.key.signer)
+    return revealed
+  }
+
+  #put(ciphertext: Ciphertext, { nodes, ids }: Revealed): void {
+    const { element, place } = ciphertext
     for (const [id, revealed] of ids) {
       // The ids of what was replaced stay taken: nothing takes the place of something that a reference has named.
       if (this.#ids.has(id)) throw failed('ERR_WSS_DUPLICATE_ID', 'an id in encrypted content that stands outside of it too')

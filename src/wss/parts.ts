@@ -10,7 +10,7 @@ import type { RandomSource } from '../crypto/random.ts'
 import { UsageError } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../options.ts'
 import type { Profile } from '../profiles/profile.ts'
-import { type CipherAlgorithm, type DigestAlgorithm, ENCRYPTED_CONTENT, ENCRYPTED_ELEMENT, EXCLUSIVE_C14N, HMAC_SHA1, HMAC_SHA256, type SignatureAlgorithm, SUITES, type Suite } from '../spec/algorithms.ts'
+import { type CipherAlgorithm, type DigestAlgorithm, ENCRYPTED_CONTENT, ENCRYPTED_ELEMENT, EXCLUSIVE_C14N, HMAC_SHA1, HMAC_SHA256, RSA_SHA1, RSA_SHA256, SHA1, SHA256, type SignatureAlgorithm, SUITES, type Suite } from '../spec/algorithms.ts'
 import { NS, type ScVersion, type SoapVersion } from '../spec/versions.ts'
 import { canonicalize, escapeAttribute, escapeText } from '../xml/canonical.ts'
 import { readElement } from '../xml/reader.ts'
@@ -26,6 +26,9 @@ export interface OutgoingMessage {
   /** Namespaces by prefix for QNames in content; they stand on the Envelope. */
   readonly declarations?: Readonly<Record<string, string>>
 }
+
+/** A message as it leaves. */
+export interface Protected { readonly xml: string; /** Of the primary signature, and of what endorses it; none under TLS where nothing is signed. */ readonly signatureValues: readonly Uint8Array[] }
 
 const WSU = NS.wsu
 const WSU_DECLARED = ` xmlns:wsu="${WSU}"`
@@ -57,12 +60,16 @@ export function drawn(random: RandomSource, count: number): RandomSource {
   }
 }
 
-export const hmacOf = (profile: Profile): SignatureAlgorithm => (profile.hmac === 'hmac-sha1' ? HMAC_SHA1 : HMAC_SHA256)
+/** The rows that a profile names. */
+export interface Algorithms { readonly suite: Suite; readonly hmac: SignatureAlgorithm; readonly rsa: SignatureAlgorithm; readonly digest: DigestAlgorithm }
 /** @throws {UsageError} ERR_USAGE_SUITE */
-export function suiteOf(profile: Profile): Suite {
+export function algorithmsOf(profile: Profile): Algorithms {
   const suite = SUITES.get(profile.suite)
   if (suite === undefined) throw new UsageError('ERR_USAGE_SUITE', `no algorithm suite ${profile.suite}`)
-  return suite
+  return {
+    suite, hmac: profile.hmac === 'hmac-sha1' ? HMAC_SHA1 : HMAC_SHA256, rsa: profile.rsa === 'rsa-sha1' ? RSA_SHA1 : RSA_SHA256,
+    digest: profile.digest === undefined ? suite.digest : profile.digest === 'sha1' ? SHA1 : SHA256,
+  }
 }
 
 /** A part that is signed: its id, its canonical text, and the text that is sent, whose canonical form that is. */
@@ -155,8 +162,9 @@ export function signedInfo(method: SignatureAlgorithm, algorithm: DigestAlgorith
     method.uri}"></ds:SignatureMethod>${references}</ds:SignedInfo>`
 }
 
+/** In canonical form, as what endorses it digests it: the declaration that SignedInfo has when it stands alone is left out. */
 export const signature = (id: string, info: string, value: Uint8Array, keyReference: string): string =>
-  `<ds:Signature${DS_DECLARED} Id="${id}">${info}<ds:SignatureValue>${Buffer.from(value).toString('base64')}</ds:SignatureValue><ds:KeyInfo>${keyReference}</ds:KeyInfo></ds:Signature>`
+  `<ds:Signature${DS_DECLARED} Id="${id}">${info.replace(DS_DECLARED, '')}<ds:SignatureValue>${Buffer.from(value).toString('base64')}</ds:SignatureValue><ds:KeyInfo>${keyReference}</ds:KeyInfo></ds:Signature>`
 
 /** wsse:SecurityTokenReference by URI; `attributes` stand on the Reference. */
 export const directReference = (uri: string, valueType: string, attributes = ''): string =>
@@ -177,8 +185,9 @@ export const derivedKeyToken = (sc: ScVersion, id: string, source: string, lengt
   `<wsc:DerivedKeyToken xmlns:wsc="${sc.ns}"${WSU_DECLARED} wsu:Id="${id}">${source}<wsc:Offset>0</wsc:Offset><wsc:Length>${length}</wsc:Length><wsc:Nonce>${
     Buffer.from(nonce).toString('base64')}</wsc:Nonce></wsc:DerivedKeyToken>`
 
+/** Nothing, where nothing is encrypted. */
 export const referenceList = (ids: readonly string[]): string =>
-  `<xenc:ReferenceList${XENC_DECLARED}>${ids.map((id) => `<xenc:DataReference URI="#${id}"></xenc:DataReference>`).join('')}</xenc:ReferenceList>`
+  ids.length === 0 ? '' : `<xenc:ReferenceList${XENC_DECLARED}>${ids.map((id) => `<xenc:DataReference URI="#${id}"></xenc:DataReference>`).join('')}</xenc:ReferenceList>`
 
 export function encryptedData(id: string, type: 'content' | 'element', cipher: CipherAlgorithm, keyReference: string, bytes: Uint8Array): string {
   return `<xenc:EncryptedData${XENC_DECLARED} Id="${id}" Type="${type === 'content' ? ENCRYPTED_CONTENT : ENCRYPTED_ELEMENT}"><xenc:EncryptionMethod Algorithm="${

@@ -1,34 +1,34 @@
 /**
- * Protects a message with a security context: Timestamp, derived keys, one signature over every header and the Body, then
- * encryption. One dialect, complete: signed before encrypted, whole parts, no PrefixList, written once in canonical form.
+ * Protects a message with a security context: by its keys (Timestamp, derived keys, one signature over every header and the Body, encryption),
+ * or, in the transport profile, by TLS, where its key signs the Timestamp. Written once, in canonical form, without PrefixLists.
  *
  * @module
  */
 import type { KeyObject } from 'node:crypto'
-import { encrypt } from '../crypto/cipher.ts'
 import { deriveKey } from '../crypto/derive.ts'
 import { hmac } from '../crypto/hash.ts'
 import type { RandomSource } from '../crypto/random.ts'
-import { UsageError } from '../errors.ts'
 import type { Profile } from '../profiles/profile.ts'
-import type { Suite } from '../spec/algorithms.ts'
 import type { ScVersion } from '../spec/versions.ts'
+import { confirmationParts, type EncryptingKey, type LayerChoices, protectInLayers, type SignatureText, type SigningKey } from './layers.ts'
 import {
-  BODY_END, bodyPart, contextToken, derivedKeyToken, directReference, drawn, encryptedData, envelope, headerParts, hmacOf, ID_BYTES, type Ids, idsOf,
-  type OutgoingMessage, referenceList, signature, signedInfo, suiteOf, timestampPart, unattachedReference,
+  type Algorithms, algorithmsOf, bodyPart, contextToken, derivedKeyToken, directReference, drawn, envelope, headerParts, ID_BYTES, type Ids, idsOf, type OutgoingMessage, type Protected,
+  referenceList, signature, signedInfo, type SignedPart, timestampPart, unattachedReference,
 } from './parts.ts'
 
-export type { OutgoingMessage } from './parts.ts'
+export type { OutgoingMessage, Protected } from './parts.ts'
 
 export interface SessionMessage extends OutgoingMessage {
   readonly encryptBody: boolean
-  /** By default as the profile says. */
-  readonly encryptSignature?: boolean
+  /** Values of the signatures that this message answers; written where the profile says so. */
+  readonly confirms?: readonly Uint8Array[] | undefined
 }
 /** The key that a message is written with. */
 export interface SessionToken {
   readonly identifier: string
   readonly instance?: string | undefined
+  /** The id that the token's element was issued with; absent: one of the message's own. */
+  readonly elementId?: string | undefined
   readonly secret: KeyObject
   readonly sc: ScVersion
 }
@@ -39,57 +39,88 @@ export interface ProtectOptions {
   readonly now: number
   readonly random: RandomSource
 }
-export interface Protected { readonly xml: string; readonly signatureValue: Uint8Array }
 
-const NONCE_BYTES = 16
+export const NONCE_BYTES = 16
 const IV_BYTES = 16
 
-/** A key of this message: what refers to it, and what is put in front of its use. */
-interface MessageKey { readonly key: KeyObject; readonly reference: string; readonly token: string }
-
-/** @throws {UsageError} the profile asks for what is not written: encryption before the signature, an unknown suite */
+/** @throws {UsageError} ERR_USAGE_SUITE */
 export function protect(message: SessionMessage, token: SessionToken, options: ProtectOptions): Protected {
+  if (options.profile.protection === 'transport') return protectUnderTls(message, token, options)
   const { profile, now } = options
-  if (profile.order !== 'sign-before-encrypt') throw new UsageError('ERR_USAGE_ORDER', 'messages are written signed before encrypted')
-  const suite = suiteOf(profile)
-  const method = hmacOf(profile)
-  const encryptSignature = message.encryptSignature ?? profile.encryptSignature
-  const encrypts = message.encryptBody || encryptSignature
+  const algorithms = algorithmsOf(profile)
+  const confirms = profile.signatureConfirmation ? message.confirms ?? [] : []
   // D21: one draw of chance for the whole message.
-  const random = drawn(options.random, ID_BYTES + 2 * NONCE_BYTES + 2 * IV_BYTES)
+  const random = drawn(options.random, ID_BYTES + 2 * NONCE_BYTES + (2 + confirms.length) * IV_BYTES)
   const ids = idsOf(random)
-
-  const context = options.role === 'initiator' ? directReference(`#${ids('sct')}`, token.sc.sct) : unattachedReference(token, token.sc)
-  const signing = messageKey('dk-sig', suite.signatureKeyBytes, { token, context, ids, random, profile })
-  const timestamp = timestampPart(ids, now)
-  const headers = headerParts(message.headers, ids)
-  const body = bodyPart(message.soap, message.body, ids)
-  // D9, RSP R0560: every header that says something, the Timestamp and the Body stand under one signature.
-  const info = signedInfo(method, suite.digest, [timestamp, ...headers, body])
-  const signatureValue = hmac(method.hash, signing.key, info)
-  const signed = signature(ids('sig'), info, signatureValue, signing.reference)
-
-  // WSS 1.0 §5: a token stands before its first use, a ReferenceList before what it lists.
-  const tokens = `${timestamp.text}${options.role === 'initiator' ? contextToken(token, token.sc, ids('sct')) : ''}${signing.token}`
-  if (!encrypts) return { xml: envelope(message, headers, tokens + signed, body.sent), signatureValue }
-
-  const encrypting = messageKey('dk-enc', suite.cipher.keyBytes, { token, context, ids, random, profile })
-  const seal = (id: string, type: 'content' | 'element', plain: string): string => sealed(id, type, plain, { suite, encrypting, random })
-  const bodyText = message.encryptBody ? `${body.open}${seal(ids('ed-body'), 'content', body.content)}${BODY_END}` : body.sent
-  const signatureText = encryptSignature ? seal(ids('ed-sig'), 'element', signed) : signed
-  const list = referenceList([...(message.encryptBody ? [ids('ed-body')] : []), ...(encryptSignature ? [ids('ed-sig')] : [])])
-  return { xml: envelope(message, headers, `${tokens}${encrypting.token}${list}${signatureText}`, bodyText), signatureValue }
+  const source = contextSource(token, options, ids)
+  const signing = symmetricSigning(source, { profile, algorithms, ids, random })
+  const encryptSignature = profile.encryptSignature === true || (profile.encryptSignature === 'with-body' && message.encryptBody)
+  const parts = message.confirms === undefined || !profile.signatureConfirmation ? [] : confirmationParts(confirms, ids, encryptSignature)
+  const encrypting = message.encryptBody || encryptSignature ? symmetricEncrypting(source, { profile, algorithms, ids, random }) : undefined
+  const choices: LayerChoices = { keyOrder: profile.keyOrder, layout: profile.layout, order: profile.order, encryptSignature }
+  return protectInLayers(message, { choices, ids, now, random, source: source.token, signing, encrypting, encryptBody: message.encryptBody, parts })
 }
 
-interface KeySource { readonly token: SessionToken; readonly context: string; readonly ids: Ids; readonly random: RandomSource; readonly profile: Profile }
-function messageKey(word: string, length: number, { token, context, ids, random, profile }: KeySource): MessageKey {
-  if (!profile.derivedKeys) return { key: token.secret, reference: context, token: '' }
+/** A symmetric key: how it is named, and what of it stands in the message. */
+export interface KeySource { readonly key: KeyObject; readonly sc: ScVersion; readonly reference: string; readonly token: string }
+interface Writing { readonly profile: Pick<Profile, 'derivedKeys'>; readonly algorithms: Algorithms; readonly ids: Ids; readonly random: RandomSource }
+
+export function contextSource(token: SessionToken, { profile, role }: Pick<ProtectOptions, 'profile' | 'role'>, ids: Ids): KeySource {
+  const isCarried = role === 'initiator' || profile.includeToken === 'always'
+  const id = token.elementId ?? ids('sct')
+  return {
+    key: token.secret, sc: token.sc, token: isCarried ? contextToken(token, token.sc, id) : '',
+    reference: isCarried ? directReference(`#${id}`, token.sc.sct) : unattachedReference(token, token.sc),
+  }
+}
+
+/** A key of this message: what refers to it, and what is put in front of its use. */
+function messageKey(word: string, length: number, source: KeySource, { profile, ids, random }: Writing): { readonly key: KeyObject; readonly reference: string; readonly token: string } {
+  if (!profile.derivedKeys) return { key: source.key, reference: source.reference, token: '' }
   const nonce = random.bytes(NONCE_BYTES)
-  const key = deriveKey({ secret: token.secret, nonce, offset: 0, length })
-  return { key, reference: directReference(`#${ids(word)}`, token.sc.dk), token: derivedKeyToken(token.sc, ids(word), context, length, nonce) }
+  const key = deriveKey({ secret: source.key, nonce, offset: 0, length })
+  return { key, reference: directReference(`#${ids(word)}`, source.sc.dk), token: derivedKeyToken(source.sc, ids(word), source.reference, length, nonce) }
+}
+export function symmetricSigning(source: KeySource, writing: Writing): SigningKey {
+  const { algorithms, ids } = writing
+  const { key, reference, token } = messageKey('dk-sig', algorithms.suite.signatureKeyBytes, source, writing)
+  return { tokens: token, sign: (parts) => macSignature(ids('sig'), parts, { key, reference, algorithms }) }
+}
+export function symmetricEncrypting(source: KeySource, writing: Writing): EncryptingKey {
+  const { cipher } = writing.algorithms.suite
+  const { key, reference, token } = messageKey('dk-enc', cipher.keyBytes, source, writing)
+  return { key, cipher, reference, tokens: (listed) => token + referenceList(listed) }
+}
+/** A signature by a secret over these parts. */
+export function macSignature(id: string, parts: readonly Pick<SignedPart, 'id' | 'text'>[], { key, reference, algorithms }: { readonly key: KeyObject; readonly reference: string; readonly algorithms: Algorithms }): SignatureText {
+  const info = signedInfo(algorithms.hmac, algorithms.digest, parts)
+  const value = hmac(algorithms.hmac.hash, key, info)
+  return { id, value, text: signature(id, info, value, reference) }
 }
 
-function sealed(id: string, type: 'content' | 'element', plain: string, keys: { readonly suite: Suite; readonly encrypting: MessageKey; readonly random: RandomSource }): string {
-  const { suite, encrypting, random } = keys
-  return encryptedData(id, type, suite.cipher, encrypting.reference, encrypt(suite.cipher, encrypting.key, random, plain))
+/**
+ * The transport profile: TLS protects the message, the token says in whose conversation it stands by signing its Timestamp (D16).
+ * Peers CXF, Metro, .NET: answers carry a Timestamp and nothing else.
+ */
+function protectUnderTls(message: SessionMessage, token: SessionToken, options: ProtectOptions): Protected {
+  if (options.role === 'recipient') return underTls(message, options)
+  const random = drawn(options.random, ID_BYTES + NONCE_BYTES)
+  return underTls(message, { ...options, random }, (timestamp, ids) => timestampSignature(token, timestamp, { ...options, random, ids }))
+}
+/** WS-SecurityPolicy 1.2 §8.3: under TLS an endorsing token signs the Timestamp. Peer .NET: nothing else. */
+export function timestampSignature(token: SessionToken, timestamp: SignedPart, { profile, ids, random }: { readonly profile: Profile; readonly ids: Ids; readonly random: RandomSource }): { readonly security: string; readonly value: Uint8Array } {
+  const source = contextSource(token, { profile, role: 'initiator' }, ids)
+  const signing = symmetricSigning(source, { profile, algorithms: algorithmsOf(profile), ids, random })
+  const { text, value } = signing.sign([timestamp], () => '')
+  return { security: source.token + signing.tokens + text, value }
+}
+/** A message under TLS: its Timestamp, and what `more` puts behind it. */
+export function underTls(
+  message: OutgoingMessage, { now, random }: Pick<ProtectOptions, 'now' | 'random'>, more: (timestamp: SignedPart, ids: Ids) => { readonly security: string; readonly value?: Uint8Array } = () => ({ security: '' }),
+): Protected {
+  const ids = idsOf(random)
+  const timestamp = timestampPart(ids, now)
+  const { security, value } = more(timestamp, ids)
+  const xml = envelope(message, headerParts(message.headers, ids), timestamp.text + security, bodyPart(message.soap, message.body, ids).sent)
+  return { xml, signatureValues: value === undefined ? [] : [value] }
 }

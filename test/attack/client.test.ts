@@ -219,7 +219,7 @@ describe('answers to the request for a token', () => {
   }
   /** What only the service can read of a request. */
   const asked = (seen: Seen): TokenRequest => {
-    const opened = openEnvelope(read(seen.body, DEFAULT_LIMITS), { contexts: () => [], certificates: ['client.pem', 'service.pem'].map((name) => readCertificate(pem(name))), privateKeys: [readPrivateKey(SERVICE.key)], encryptedKey: () => undefined }, bootstrapPolicy({ profile: DEFAULT_PROFILE, limits: DEFAULT_LIMITS }), Date.now())
+    const opened = openEnvelope(read(seen.body, DEFAULT_LIMITS), { contexts: () => [], certificates: ['client.pem', 'service.pem'].map((name) => readCertificate(pem(name))), privateKeys: [readPrivateKey(SERVICE.key)], encryptedKey: () => undefined }, bootstrapPolicy({ profile: DEFAULT_PROFILE, limits: DEFAULT_LIMITS, isUnderTls: false }), Date.now())
     const [element] = opened.envelope.body.elements()
     if (element === undefined) throw new Error('a request')
     return readTokenRequest(element)

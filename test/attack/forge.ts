@@ -18,7 +18,8 @@ import { writeAddressing } from '../../src/soap/addressing.ts'
 import { trustAction, writeTokenRequest, writeTokenResponse } from '../../src/soap/trust.ts'
 import { SC13 } from '../../src/spec/versions.ts'
 import { soapHeaders } from '../../src/transport/http.ts'
-import { encode, encodeUnderToken, versionsOf, type Written } from '../../src/wire.ts'
+import { encode, encodeUnderToken, type Written } from '../../src/wire.ts'
+import { versionsOf } from '../../src/profiles/versions.ts'
 import { protectBootstrap } from '../../src/wss/bootstrap.ts'
 import { writeNodes } from '../../src/xml/writer.ts'
 import { pem, PLACE, place, SERVICE, type World } from '../flow/world.ts'
@@ -76,7 +77,7 @@ export interface RstWords { readonly by?: Identity; readonly request?: TokenRequ
 export function rst({ by = identity('client'), request = issue(), action = trustAction(SC13, 'issue', 'request'), messageId = id(), now = Date.now(), endorse, clear = false }: RstWords = {}): Written {
   const headers = writeAddressing({ action, to: 'http://127.0.0.1/orders', messageId, replyTo: 'anonymous' }, versions.addressing, versions.soap)
   const body = writeTokenRequest(request)
-  const { xml } = protectBootstrap({ soap: versions.soap, headers, body: [body] }, { certificate: by.certificate, key: by.key, peerCertificate: service }, {
+  const { xml } = protectBootstrap({ soap: versions.soap, headers, body: [body] }, { kind: 'x509', role: 'initiator', own: by, peer: service }, {
     profile: DEFAULT_PROFILE, now, random: systemRandom,
     ...(endorse !== undefined && { endorse: { identifier: endorse.id, instance: currentInstance(endorse).instance, secret: currentInstance(endorse).secret, sc: endorse.sc } }),
   })
@@ -98,7 +99,7 @@ export interface RstrWords { readonly by: Identity; readonly to?: Certificate; r
 export function rstr({ by, to = identity('client').certificate, response, relatesTo, action = trustAction(SC13, 'issue', 'response'), clear = false }: RstrWords): Written {
   const headers = writeAddressing({ action, messageId: id(), relatesTo }, versions.addressing, versions.soap)
   const body = writeTokenResponse(response, 'sct')
-  const { xml } = protectBootstrap({ soap: versions.soap, headers, body: [body] }, { certificate: by.certificate, key: by.key, peerCertificate: to }, { profile: DEFAULT_PROFILE, now: Date.now(), random: systemRandom })
+  const { xml } = protectBootstrap({ soap: versions.soap, headers, body: [body] }, { kind: 'x509', role: 'recipient', own: by, peer: to }, { profile: DEFAULT_PROFILE, now: Date.now(), random: systemRandom })
   return { xml: clear ? inClear(xml, writeNodes([body])) : xml, action, soap: versions.soap }
 }
 
@@ -115,7 +116,7 @@ export async function rows(store: Store<never> | Store<undefined> | Store): Prom
 export function opener(secrets: World['secrets']): (body: Uint8Array, at?: number) => DecodeLine {
   const keys = new RecordedKeys({
     certificates: ['client.pem', 'service.pem', 'intruder.pem'].map(pem), privateKeys: ['client.key.pem', 'service.key.pem', 'intruder.key.pem'].map(pem),
-    contexts: secrets.map(({ identifier, instance, secret }) => ({ identifier, ...(instance !== undefined && { instance }), secret: secret.export().toString('base64') })),
+    contexts: secrets.map(({ identifier, instance, secret }) => ({ identifier, ...(instance !== undefined && { instance }), secret: secret.export().toString('base64') })), passwords: { alice: 'in wonderland' },
   })
   return (body, at = Date.now()) => decodeMessage(body, keys, { suite: 'Basic256Sha256' }, at)
 }

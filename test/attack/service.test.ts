@@ -405,7 +405,7 @@ describe('sequences', () => {
     const { writeReliable } = await import('../../src/soap/reliable.ts')
     const { writeAddressing } = await import('../../src/soap/addressing.ts')
     const { protect } = await import('../../src/wss/protect.ts')
-    const { versionsOf } = await import('../../src/wire.ts')
+    const { versionsOf } = await import('../../src/profiles/versions.ts')
     const { DEFAULT_PROFILE } = await import('../../src/profiles/profile.ts')
     const { systemRandom } = await import('../../src/crypto/random.ts')
     const versions = versionsOf(DEFAULT_PROFILE)
@@ -430,7 +430,7 @@ describe('sequences', () => {
     const { writeReliable } = await import('../../src/soap/reliable.ts')
     const { writeAddressing } = await import('../../src/soap/addressing.ts')
     const { protect } = await import('../../src/wss/protect.ts')
-    const { versionsOf } = await import('../../src/wire.ts')
+    const { versionsOf } = await import('../../src/profiles/versions.ts')
     const { DEFAULT_PROFILE } = await import('../../src/profiles/profile.ts')
     const { systemRandom } = await import('../../src/crypto/random.ts')
     const versions = versionsOf(DEFAULT_PROFILE)
@@ -481,7 +481,7 @@ describe('sequences', () => {
       const { writeReliable } = await import('../../src/soap/reliable.ts')
       const { writeAddressing } = await import('../../src/soap/addressing.ts')
       const { protect } = await import('../../src/wss/protect.ts')
-      const { versionsOf } = await import('../../src/wire.ts')
+      const { versionsOf } = await import('../../src/profiles/versions.ts')
       const { DEFAULT_PROFILE } = await import('../../src/profiles/profile.ts')
       const { systemRandom } = await import('../../src/crypto/random.ts')
       const versions = versionsOf(DEFAULT_PROFILE)
@@ -526,7 +526,7 @@ describe('sequences', () => {
     const loose = forge(on.token, { body: odd, to: on.here.url })
     await refused(on, () => send(on.here, loose), loose.xml, { status: 500, fault: 'WSRMRequired' })
   })
-  test('MakeConnection', async () => {
+  test('MakeConnection for a mailbox that is not there', async () => {
     const { protect } = await import('../../src/wss/protect.ts')
     const { writeAddressing } = await import('../../src/soap/addressing.ts')
     const { readElement } = await import('../../src/xml/reader.ts')
@@ -538,7 +538,8 @@ describe('sequences', () => {
     const [instance] = on.token.instances
     if (instance === undefined) throw new Error('an instance')
     const { xml } = protect({ soap: versions.soap, headers: writeAddressing({ action, to: on.here.url, messageId: id() }, versions.addressing, versions.soap), body: [body], encryptBody: false }, { identifier: on.token.id, secret: instance.secret, sc: on.token.sc }, { profile: DEFAULT_PROFILE, role: 'initiator', now: Date.now(), random: systemRandom })
-    await refused(on, () => post(on.here, xml, action), xml, { status: 500, fault: 'ActionNotSupported' })
+    // As a mailbox in which nothing waits.
+    await refused(on, () => post(on.here, xml, action), xml, { status: 202 })
   })
 })
 

@@ -32,7 +32,7 @@ export interface World extends AsyncDisposable {
   client(options?: ClientOptions): Client
 }
 
-export async function world(options: Partial<ServiceOptions<unknown>> = {}, port = 0): Promise<World> {
+export async function world(options: Partial<ServiceOptions<unknown>> = {}, port = 0, tls?: { readonly cert: string; readonly key: string }): Promise<World> {
   const handled: Message[] = []
   const wire: WireEvent[] = []
   const secrets: World['secrets'] = []
@@ -49,7 +49,7 @@ export async function world(options: Partial<ServiceOptions<unknown>> = {}, port
   })
   service.on('security', (event) => void security.push(event))
   service.on('error', ({ error }) => void security.push({ code: String((error as { code?: unknown }).code ?? error.message) }))
-  const listening = await service.listen({ port, path: '/orders' })
+  const listening = await service.listen({ port, path: '/orders', ...(tls !== undefined && { tls }) })
   return {
     url: listening.url, service, handled, wire, secrets, security,
     client(given = {}) {

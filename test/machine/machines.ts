@@ -8,6 +8,7 @@ import type { TokenId } from '../../src/sct/token.ts'
 import { RM10, RM11 } from '../../src/spec/versions.ts'
 
 export const NOW = 1_000_000
+const X = { kind: 'exchange', exchange: 'x' } as const
 const LANE = 'lane' as LaneId
 const TOKEN = 'urn:token' as TokenId
 export const HOUR = 3_600_000
@@ -20,6 +21,8 @@ export const sourceWith = (options: Partial<SourceOptions> = {}): Source => new 
 
 export const submit = (key = 'a', shape: 'one-way' | 'request' = 'one-way'): SourceEvent => ({ kind: 'submit', content: content(key), shape, key, digest: key })
 export const created = (expiresMs?: number): SourceEvent => ({ kind: 'created', sequence: 'urn:sequence', expiresMs })
+/** The peer has taken our offer: it sends its replies by itself where it has an address for them. */
+const OFFER_TAKEN: SourceEvent = { kind: 'created', sequence: 'urn:sequence', isOfferTaken: true }
 export const acknowledged = (upper: number, also: { final?: boolean; answering?: number } = {}): SourceEvent => ({ kind: 'acknowledged', spans: upper > 0 ? [[1, upper]] : [], nacks: [], final: also.final ?? false, answering: also.answering })
 export const replied = (number = 1): SourceEvent => ({ kind: 'replied', number, reply: { content: content('reply') } })
 export const fault = (name: string): SourceEvent => ({ kind: 'fault', name })
@@ -28,7 +31,7 @@ export const hint = (rmFault = 'SequenceTerminated', about?: 'terminate-sequence
 export const CLOSE: SourceEvent = { kind: 'close' }
 export const CLOSED: SourceEvent = { kind: 'closed' }
 export const TIME: SourceEvent = { kind: 'time' }
-export const POLLED: SourceEvent = { kind: 'polled', exchange: 'x' }
+export const POLLED: SourceEvent = { kind: 'polled', to: X }
 export const REFUSED: SourceEvent = { kind: 'refused', reason: 'no' }
 export const PACE: SourceEvent = { kind: 'pace', window: 0 }
 export const moved = (behind: 'leave' | 'close' = 'leave', numbers: readonly number[] = []): SourceEvent => ({ kind: 'moved', to: 'successor' as LaneId, numbers, behind })
@@ -39,6 +42,7 @@ export const terminated = (by: 'answer' | 'peer'): SourceEvent => ({ kind: 'term
 export interface SourceCase { readonly from: SourceState; readonly event: SourceEvent; readonly to: SourceState; /** What leads to `from`. */ readonly after: readonly SourceEvent[]; readonly with?: Partial<SourceOptions>; /** How much later the event comes. */ readonly later?: number }
 const FULL = { maxNumber: 1 }
 const OLD = { rm: RM10 }
+const ELSEWHERE = { endpoint: { kind: 'address', address: 'https://client.example/' } } as const
 const OPEN = [created()]
 const DRAINING = [created(), submit('a'), submit('b'), CLOSE]
 const CLOSING = [created(), submit(), acknowledged(1), CLOSE]
@@ -75,6 +79,8 @@ export const SOURCE_CASES: readonly SourceCase[] = [
   c('draining', acknowledged(2), 'terminating', [created(), submit(), CLOSE], { with: OLD }), c('draining', replied(), 'closing', [created(), submit('a', 'request'), CLOSE]), c('draining', replied(), 'terminating', [created(), submit('a', 'request'), CLOSE, acknowledged(2)], { with: OLD }),
   c('draining', terminated('peer'), 'ended', DRAINING), c('draining', fault('SequenceClosed'), 'closed', [created(), submit('a', 'request'), acknowledged(1), CLOSE]), c('draining', fault('SequenceClosed'), 'terminating', DRAINING),
   c('draining', fault('UnknownSequence'), 'ended', DRAINING), c('draining', TIME, 'ended', DRAINING, { later: HOUR }),
+  c('draining', TIME, 'closing', [OFFER_TAKEN, submit('a', 'request'), acknowledged(1), CLOSE], { with: ELSEWHERE, later: HOUR }),
+  c('draining', TIME, 'terminating', [OFFER_TAKEN, submit('a', 'request'), CLOSE, acknowledged(2)], { with: { ...ELSEWHERE, ...OLD }, later: HOUR }),
 
   ...same('closing', CLOSING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, terminated('answer'), fault('MessageNumberRollover'), hint('UnknownSequence'), POLLED, PACE, TIME]),
   c('closing', acknowledged(1, { final: true }), 'terminating', CLOSING), c('closing', CLOSED, 'terminating', CLOSING), c('closing', terminated('peer'), 'ended', CLOSING), c('closing', fault('SequenceClosed'), 'terminating', CLOSING),
@@ -84,6 +90,7 @@ export const SOURCE_CASES: readonly SourceCase[] = [
   ...same('closed', CLOSED_BY_PEER, [created(), REFUSED, acknowledged(2), replied(), CLOSE, CLOSED, terminated('answer'), fault('SequenceClosed'), STRANDED, hint(), POLLED, PACE, TIME]), c('closed', moved(), 'ended', CLOSED_BY_PEER),
   c('closed', acknowledged(1, { answering: 1 }), 'terminating', [created(), submit('a', 'request'), acknowledged(1, { final: true })]), c('closed', replied(), 'terminating', [created(), submit('a', 'request'), acknowledged(1, { final: true })]),
   c('closed', terminated('peer'), 'ended', CLOSED_BY_PEER), c('closed', fault('UnknownSequence'), 'ended', CLOSED_BY_PEER), c('closed', TIME, 'ended', CLOSED_BY_PEER, { later: HOUR }),
+  c('closed', TIME, 'terminating', [OFFER_TAKEN, submit('a', 'request'), acknowledged(1, { final: true })], { with: ELSEWHERE, later: HOUR }),
 
   ...same('terminating', TERMINATING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, CLOSED, fault('MessageNumberRollover'), hint('SequenceTerminated', 'terminate-sequence'), POLLED, PACE, TIME]),
   c('terminating', terminated('answer'), 'ended', TERMINATING), c('terminating', terminated('peer'), 'ended', TERMINATING), c('terminating', fault('UnknownSequence'), 'ended', TERMINATING),
@@ -107,14 +114,14 @@ export const destinationWith = (options: Partial<DestinationOptions> = {}): Dest
 })
 const application = (name: string, shape: 'one-way' | 'request'): ApplicationMessage => ({ content: content(name), shape, soap: '1.2', principal: { kind: 'user', name: 'alice' }, covered: [] })
 export const message = (number: number | bigint, also: { body?: string; last?: boolean; shape?: 'one-way' | 'request' } = {}): DestinationEvent => ({
-  kind: 'message', number: BigInt(number), last: also.last ?? false, digest: also.body ?? `m${number}`, exchange: 'x', messageId: `urn:m${number}`,
+  kind: 'message', number: BigInt(number), last: also.last ?? false, digest: also.body ?? `m${number}`, to: X, messageId: `urn:m${number}`,
   ...(also.last ? {} : { message: application(also.body ?? `m${number}`, also.shape ?? 'one-way') }),
 })
 export const made = (expiresMs?: number): DestinationEvent => ({ kind: 'created', sequence: 'urn:sequence', expiresMs })
-export const asked: DestinationEvent = { kind: 'ack-requested', exchange: 'x', messageId: 'urn:asked' }
+export const asked: DestinationEvent = { kind: 'ack-requested', to: X, messageId: 'urn:asked' }
 export const consumed = (number: number): DestinationEvent => ({ kind: 'consumed', number })
-export const closing = (lastNumber?: number): DestinationEvent => ({ kind: 'close', exchange: 'x', messageId: 'urn:close', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
-export const terminating = (lastNumber?: number): DestinationEvent => ({ kind: 'terminate', exchange: 'x', messageId: 'urn:terminate', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
+export const closing = (lastNumber?: number): DestinationEvent => ({ kind: 'close', to: X, messageId: 'urn:close', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
+export const terminating = (lastNumber?: number): DestinationEvent => ({ kind: 'terminate', to: X, messageId: 'urn:terminate', lastNumber: lastNumber === undefined ? undefined : BigInt(lastNumber) })
 export const PASSED: DestinationEvent = { kind: 'time' }
 export const HUGE = 2n ** 53n
 

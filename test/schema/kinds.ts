@@ -16,7 +16,7 @@ import { type AddressingWords, writeAddressing } from '../../src/soap/addressing
 import { type MessageParts, writeApplicationFault, writeEnvelope, writeFault } from '../../src/soap/envelope.ts'
 import { type WriteOptions, writeReliable } from '../../src/soap/reliable.ts'
 import { trustAction, writeTokenRequest, writeTokenResponse } from '../../src/soap/trust.ts'
-import { type AddressingVersion, RM10, RM11, type RmVersion, SC05, SC13, type ScVersion, SOAP11, SOAP12, type SoapVersion, WSA04, WSA10 } from '../../src/spec/versions.ts'
+import { type AddressingVersion, MC_ANONYMOUS_PREFIX, RM10, RM11, type RmVersion, SC05, SC13, type ScVersion, SOAP11, SOAP12, type SoapVersion, WSA04, WSA10 } from '../../src/spec/versions.ts'
 import { protectBootstrap } from '../../src/wss/bootstrap.ts'
 import { protect, type SessionToken } from '../../src/wss/protect.ts'
 import { readElement } from '../../src/xml/reader.ts'
@@ -88,6 +88,8 @@ export function* everyKind(): Iterable<Kind> {
 export interface Session { readonly parts: MessageParts; readonly addressing: Omit<AddressingWords, 'action'>; readonly role: 'initiator' | 'recipient'; readonly encryptBody: boolean; readonly instance?: string }
 const request = { to: SERVICE, messageId: MESSAGE, replyTo: 'anonymous' } as const
 const answer = { relatesTo: MESSAGE } as const
+export const MAILBOX = `${MC_ANONYMOUS_PREFIX}urn:uuid:5e9a2c7e-0003-4000-8000-0000000000cc`
+const CLIENT_ADDRESS = 'https://client.example.com/replies'
 
 const blank = { acknowledgements: [], ackRequested: [] } satisfies Partial<Outbound>
 /** The messages of a session, by name. */
@@ -106,7 +108,12 @@ export function* sessionMessages(versions: Versions): Iterable<readonly [name: s
 
   yield ['CreateSequence with an offer', asked(write({ kind: 'create-sequence', acksTo: 'anonymous', expiresMs: 3_600_000, offer: { sequence: OFFERED, expiresMs: 90_500 } }))]
   yield ['CreateSequence without the header', asked(write({ kind: 'create-sequence', acksTo: 'anonymous' }, {}, { scope: { identifier: CONTEXT, str: 'body' } }))]
-  yield ['CreateSequence to an address', asked(write({ kind: 'create-sequence', acksTo: 'https://client.example.com/acks', offer: { sequence: OFFERED } }), true)]
+  yield ['CreateSequence to an address', { ...asked(write({ kind: 'create-sequence', acksTo: CLIENT_ADDRESS, offer: { sequence: OFFERED } }), true), addressing: { ...request, replyTo: CLIENT_ADDRESS } }]
+  yield ['CreateSequence to a mailbox', { ...asked(write({ kind: 'create-sequence', acksTo: MAILBOX, offer: { sequence: OFFERED } })), addressing: { ...request, replyTo: MAILBOX } }]
+  yield ['MakeConnection', { ...asked(write({ kind: 'make-connection', address: MAILBOX }, acknowledged)), addressing: { to: SERVICE, messageId: MESSAGE } }]
+  yield ['reply in answer to a poll', { ...told(write(content(echo), { sequence: { id: OFFERED, number: 1 }, ...acknowledged, pending: true }), true), addressing: { ...answer, to: MAILBOX } }]
+  yield ['acknowledgement in answer to a poll', { ...told(write({ kind: 'acknowledgement' }, { ...acknowledged, pending: false })), addressing: { to: MAILBOX } }]
+  yield ['reply to an address', { ...told(write(content(echo), { sequence: { id: OFFERED, number: 1 }, ackRequested: [OFFERED] }), true), addressing: { ...answer, to: CLIENT_ADDRESS } }]
   yield ['CreateSequenceResponse', told(write({ kind: 'create-sequence-response', sequence: SEQUENCE, expiresMs: 3_600_000, accept: { acksTo: SERVICE } }))]
   yield ['CreateSequenceResponse without Accept', told(write({ kind: 'create-sequence-response', sequence: SEQUENCE }), true)]
   yield ['request', asked(write(content(echo), { sequence: { id: SEQUENCE, number: 1 }, ...acknowledged }), true)]
@@ -133,6 +140,8 @@ export function* sessionMessages(versions: Versions): Iterable<readonly [name: s
     const parts = write({ kind: 'fault', fault: row, ...(WITHOUT_SEQUENCE.has(name) ? {} : { sequence: SEQUENCE }), ...(row === FAULTS.messageNumberRollover && { maxNumber: 9_007_199_254_740_991 }), ...bad })
     yield [`fault ${name}`, told(parts)]
   }
+  yield ['fault UnsupportedSelection', told(writeFault({ row: FAULTS.unsupportedSelection, notUnderstood: ['{urn:example:ext}Priority', '{urn:example:ext}Other'] }, versions))]
+  yield ['fault MissingSelection', told(writeFault({ row: FAULTS.missingSelection }, versions))]
   const cancel: TokenRequest = { kind: 'cancel', sc, context: 'urn:uuid:33333333-3333-4333-8333-333333333333', target: { identifier: CONTEXT } }
   yield ['Cancel', asked(plain(trustAction(sc, 'cancel', 'request'), writeTokenRequest(cancel)))]
   yield ['answer to Cancel', told(plain(trustAction(sc, 'cancel', 'response'), writeTokenResponse({ kind: 'cancel', sc, context: 'urn:uuid:33333333-3333-4333-8333-333333333333' }, 'sct')))]
@@ -143,7 +152,7 @@ const ONLY_11: ReadonlySet<string> = new Set(['sequenceClosed', 'wsrmRequired'])
 const ONLY_10: ReadonlySet<string> = new Set(['lastMessageNumberExceeded'])
 const rmFaults = (rm: RmVersion): readonly (readonly [string, FaultRow])[] =>
   Object.entries(FAULTS).filter(([name, row]) => row.family === 'wsrm' && !(rm.hasLastMessage ? ONLY_11 : ONLY_10).has(name))
-const unprotectedFaults = (): readonly (readonly [string, FaultRow])[] => Object.entries(FAULTS).filter(([, row]) => row.family !== 'wsrm')
+const unprotectedFaults = (): readonly (readonly [string, FaultRow])[] => Object.entries(FAULTS).filter(([, row]) => row.family !== 'wsrm' && row.family !== 'wsmc')
 
 function applicationFault(write: (body: OutboundBody, more: Partial<Outbound>) => MessageParts, { soap }: Versions, content: (body: string, isFault: boolean) => OutboundBody): MessageParts {
   const detail = readElement('<app:Why xmlns:app="urn:example:app">no stock</app:Why>', DEFAULT_LIMITS)
@@ -181,8 +190,9 @@ const headersOf = ({ parts, addressing: words }: Session, { soap, addressing }: 
 function sessionKind(name: string, message: Session, versions: Versions): Kind {
   const write = (encrypts: boolean): string => {
     const { body, declarations } = message.parts
-    const outgoing = { soap: versions.soap, headers: headersOf(message, versions), body, declarations, encryptBody: encrypts && message.encryptBody, ...(!encrypts && { encryptSignature: false }) }
-    return protect(outgoing, tokenOf(versions, message.instance), { profile: versions.profile, role: message.role, now: NOW, random: counted() }).xml
+    const outgoing = { soap: versions.soap, headers: headersOf(message, versions), body, declarations, encryptBody: encrypts && message.encryptBody }
+    const profile = encrypts ? versions.profile : { ...versions.profile, encryptSignature: false }
+    return protect(outgoing, tokenOf(versions, message.instance), { profile, role: message.role, now: NOW, random: counted() }).xml
   }
   return { name, ...versions, by: 'context', clear: write(false), sealed: write(true), detailed: versions.soap === SOAP11 && message.parts.headers.some((each) => each.local === 'SequenceFault' && each.first(each.ns, 'Detail') !== undefined) }
 }
@@ -191,7 +201,7 @@ function bootstrapKind(name: string, message: Session, versions: Versions): Kind
   const [sender, receiver] = message.role === 'initiator' ? [CLIENT, SERVER] : [SERVER, CLIENT]
   const outgoing = { soap: versions.soap, headers: headersOf(message, versions), body: message.parts.body }
   const renews = message.role === 'initiator' && message.parts.action.endsWith('Renew')
-  const { xml } = protectBootstrap(outgoing, { ...sender, peerCertificate: receiver.certificate }, { profile: versions.profile, now: NOW, random: counted(), ...(renews && { endorse: tokenOf(versions, message.instance) }) })
+  const { xml } = protectBootstrap(outgoing, { kind: 'x509', role: message.role, own: sender, peer: receiver.certificate }, { profile: versions.profile, now: NOW, random: counted(), ...(renews && { endorse: tokenOf(versions, message.instance) }) })
   const clear = writeEnvelope(versions.soap, { headers: headersOf(message, versions), declarations: {}, body: elements(message.parts) })
   return { name, ...versions, by: 'bootstrap', clear, sealed: xml, detailed: false }
 }

@@ -20,7 +20,7 @@ test('there is a message of every kind in every dialect', () => {
   for (const local of [
     'CreateSequence', 'CreateSequenceResponse', 'Sequence', 'SequenceAcknowledgement', 'AckRequested', 'CloseSequence', 'CloseSequenceResponse', 'TerminateSequence',
     'TerminateSequenceResponse', 'SequenceFault', 'UsesSequenceSTR', 'LastMessage', 'Nack', 'None', 'Final', 'Offer', 'Accept', 'RequestSecurityToken',
-    'RequestSecurityTokenResponse', 'RequestedTokenCancelled', 'Fault', 'SecurityContextToken', 'DerivedKeyToken', 'Signature', 'Timestamp',
+    'RequestSecurityTokenResponse', 'RequestedTokenCancelled', 'Fault', 'MakeConnection', 'Address', 'MessagePending', 'UnsupportedElement', 'SecurityContextToken', 'DerivedKeyToken', 'Signature', 'Timestamp',
   ]) expect(elements, local).toContain(local)
 })
 
@@ -60,6 +60,8 @@ const MUTATIONS: readonly Mutation[] = [
   { name: 'a header in a namespace that no schema here describes', kind: 'request', pattern: /(<\/\w+:Header>)/, replacement: '<odd:odd xmlns:odd="http://example.org/odd"></odd:odd>$1', complaint: /no declaration of/ },
   { name: 'TerminateSequence without Identifier', kind: 'TerminateSequence', pattern: /(<(\w+):TerminateSequence [^>]*>)<\2:Identifier>[^<]*<\/\2:Identifier>/, replacement: '$1', complaint: /Identifier|LastMsgNumber/ },
   { name: 'a range without Upper', kind: 'acknowledgement', pattern: / Upper="\d+"/, replacement: '', complaint: /Upper/ },
+  { name: 'a poll for two mailboxes', kind: 'MakeConnection', pattern: /(<(\w+):Address>[^<]*<\/\2:Address>)/, replacement: '$1$1', complaint: /Address/ },
+  { name: 'MessagePending that says neither', kind: 'reply in answer to a poll', pattern: /pending="true"/, replacement: 'pending="perhaps"', complaint: /pending/ },
   { name: 'a second Body', kind: 'request', pattern: /(<(\w+):Body)/, replacement: '<$2:Body></$2:Body>$1', complaint: /Body/ },
 ]
 

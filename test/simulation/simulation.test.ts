@@ -27,17 +27,22 @@ describe('a seeded world', () => {
   })
 })
 
-describe('a conversation of three messages', () => {
-  test('survives a crash before and after each commit of either side', async () => {
-    let crashes = 0
-    for (const point of points()) {
-      const report = await simulate({ seed: 1, crashes: [point] })
-      expect(report.violations, JSON.stringify(point)).toEqual([])
-      crashes += report.crashes
-    }
-    // Every point but those behind the last commit was reached.
-    expect(crashes).toBeGreaterThan(40)
-  })
+describe('wherever the answers go', () => {
+  for (const endpoint of ['anonymous', 'make-connection', 'address'] as const) {
+    test(`to ${endpoint}: 200 histories`, async () => {
+      for (let seed = 1; seed <= 200; seed++) expect((await simulate({ seed, endpoint })).violations, `seed ${seed}`).toEqual([])
+    })
+    test(`to ${endpoint}: a conversation of three messages survives a crash before and after each commit of either side`, async () => {
+      let crashes = 0
+      for (const point of points()) {
+        const report = await simulate({ seed: 1, crashes: [point], endpoint })
+        expect(report.violations, JSON.stringify(point)).toEqual([])
+        crashes += report.crashes
+      }
+      // Every point but those behind the last commit was reached.
+      expect(crashes).toBeGreaterThan(40)
+    })
+  }
 })
 
 describe('a conversation whose peer loses its sequences', () => {

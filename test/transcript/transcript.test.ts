@@ -50,7 +50,7 @@ class Conversation {
     switch (verb) {
       case 'made': return this.#turn(side, { kind: 'made' })
       case 'submit': return this.#turn(side, { kind: 'submit', content: content(a), shape: b as 'one-way' | 'request', key: a, digest: a })
-      case 'take': return this.#turn(side, { kind: 'consumed', number: Number(a), ...(b === 'reply' ? { reply: { ...content(`reply${a}`), relatesTo: this.#lanes.service?.destination.row(Number(a))?.message?.content.messageId ?? '' } } : {}), ...(this.#held.has(Number(a)) ? { exchange: this.#held.get(Number(a)) } : {}) })
+      case 'take': return this.#turn(side, { kind: 'consumed', number: Number(a), ...(b === 'reply' ? { reply: { ...content(`reply${a}`), relatesTo: this.#lanes.service?.destination.row(Number(a))?.message?.content.messageId ?? '' } } : {}), ...(this.#held.has(Number(a)) ? { to: { kind: 'exchange', exchange: this.#held.get(Number(a)) ?? '' } } : {}) })
       case 'close': return this.#turn(side, { kind: 'close' })
       case 'wait':
         this.#now += Number(a)
@@ -83,7 +83,7 @@ class Conversation {
       lines.push(`${name} ${side === 'client' ? '→' : '←'} ${said(outbound)}`)
     }
     for (const hold of turn.holds) {
-      this.#held.set(hold.number, hold.exchange)
+      this.#held.set(hold.number, hold.to.exchange)
       lines.push(`hold the answer to ${hold.number}`)
     }
     for (const each of turn.settle) {
@@ -99,7 +99,7 @@ class Conversation {
     const received = wordsOf(outbound, { ...WHO, rm: this.#rm })
     const to: Side = from === 'client' ? 'service' : 'client'
     const asked = about === undefined ? undefined : { kind: about.body.kind, number: about.sequence?.number }
-    const carrier = to === 'service' ? { exchange: name, messageId: received.messageId } : { about: asked, messageId: received.messageId }
+    const carrier = to === 'service' ? { to: { kind: 'exchange', exchange: name } as const, messageId: received.messageId } : { about: asked, messageId: received.messageId }
     const events: LaneEvent[] = [
       ...received.acknowledgements.map((acknowledgement): LaneEvent => ({ kind: 'acknowledgement', acknowledgement, alone: received.sequence === undefined && received.body.kind === 'empty', ...carrier })),
       ...received.ackRequested.filter((id) => id !== received.sequence?.id).map((sequence): LaneEvent => ({ kind: 'ack-requested', sequence, ...carrier })),

@@ -1,7 +1,7 @@
 /** One engine on a store in memory, with a clock that the test moves and a record of all that it says. */
 import { setImmediate } from 'node:timers'
 import { DEFAULT_LIMITS, type Limits } from '../../../src/options.ts'
-import { type DeliveryOutcome, type EngineEvent, type EngineOptions, SequenceEngine } from '../../../src/rm/engine.ts'
+import { type DeliveryOutcome, type EngineEvent, type EngineOptions, type OpenOptions, SequenceEngine } from '../../../src/rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from '../../../src/rm/timing.ts'
 import type { Content, Delivery, LaneId, Outbound, Received } from '../../../src/rm/turn.ts'
 import type { Principal, TokenId } from '../../../src/sct/token.ts'
@@ -87,7 +87,7 @@ export class Bench {
   get lastExchange(): string { return `x${this.#exchanges}` }
   /** The answer to something that this engine sent. */
   async answer(to: Outbound, outbound: Partial<Outbound> & Pick<Outbound, 'body'>, token: TokenId = A): Promise<void> {
-    const words = wordsOf(said({ relatesTo: to.messageId ?? '', ...outbound }), { tokenId: token, principal: ALICE, rm: '1.1' })
+    const words = wordsOf(said({ relatesTo: to.messageId ?? '', to: { kind: 'exchange', exchange: 'answer' }, ...outbound }), { tokenId: token, principal: ALICE, rm: '1.1' })
     await this.engine.receive(words, { kind: 'answer', lane: to.lane, to })
     await settled()
   }
@@ -102,8 +102,8 @@ export class Bench {
     }
   }
   /** An open lane of an initiator. */
-  async opened(): Promise<LaneId> {
-    const lane = await this.engine.open(A, { url: URL, rm: RM11, offer: true, name: 'work' })
+  async opened(options: Partial<OpenOptions> = {}): Promise<LaneId> {
+    const lane = await this.engine.open(A, { url: URL, rm: RM11, offer: true, name: 'work', ...options })
     await settled()
     const create = this.sent[0]
     if (create === undefined) throw new Error('nothing was sent')
@@ -111,8 +111,8 @@ export class Bench {
     return lane
   }
   /** A sequence at a responder. */
-  async created(): Promise<string> {
-    const answer = await this.ask(CREATE)
+  async created(create: Partial<Outbound> & Pick<Outbound, 'body'> = CREATE): Promise<string> {
+    const answer = await this.ask(create)
     if (answer === undefined || answer === 'accepted' || answer.body.kind !== 'create-sequence-response') throw new Error('no sequence')
     return answer.body.sequence
   }

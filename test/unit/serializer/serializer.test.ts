@@ -10,6 +10,8 @@ import { SC_VERSIONS } from '../../../src/spec/versions.ts'
 import { countingRandom, k1, k2, other, ring, rootBytes, SECRETS, serializer, tellsNothing, token } from './samples.ts'
 
 /** Secrets are compared as bytes: KeyObjects look alike. */
+/** What the sample token was as a record of version 1. */
+const VERSION_1 = 'AQAAAAAACnVybjp1dWlkOjEAAAAGMjAwNTEyAAAADkJhc2ljMjU2U2hhMjU2AAAAGGh0dHBzOi8vZXhhbXBsZS5vcmcvZWNobwAAAABAYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYmFiYWJhYgAAAA1DTj1ncsO8w58sTz14AAAAAgAAAAAAQI9AAAAAAABAn0IAAAAAAAAAAB9jYW5hcnkgc2VjcmV0IG9mIHRoZSBmaXJzdCBrZXkuAQAAAAp1cm46dXVpZDoxQI9IAAAAAABAn0YAAAAAAAAAAB9jYW5hcnkgc2VjcmV0IG9mIHRoZSBzZWNvbmQga2V5'
 const plain = ({ instances, ...rest }: SecurityContextToken) => ({
   ...rest, instances: instances.map(({ instance, created, expires, secret }) => ({ instance, created, expires, secret: secret.export().toString('hex') })),
 })
@@ -171,9 +173,18 @@ describe('the bytes of a token', () => {
   })
   test('of another version are refused with its number', () => {
     const bytes = encodeToken(token())
-    bytes[0] = 2
+    bytes[0] = 3
     expect(() => decodeToken(bytes)).toThrow(UnknownVersion)
-    expect(() => decodeToken(bytes)).toThrow(/2/)
+    expect(() => decodeToken(bytes)).toThrow(/3/)
+  })
+  test('of version 1, as the first release wrote them, are still read', () => {
+    expect(plain(decodeToken(Buffer.from(VERSION_1, 'base64')))).toEqual(plain(token()))
+  })
+  test('hold the id that an element was issued with', () => {
+    const [instance] = token().instances
+    if (instance === undefined) throw new Error('an instance')
+    const named = new TokenInstance({ secret: instance.secret, elementId: 'sctId-1', created: 1, expires: 2 })
+    expect(decodeToken(encodeToken(token('urn:uuid:1', { instances: [named] }))).instances[0]?.elementId).toBe('sctId-1')
   })
   test('that were cut, lengthened or made up end with a clear refusal', () => {
     const bytes = encodeToken(token())

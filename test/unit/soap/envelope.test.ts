@@ -39,7 +39,7 @@ describe('faults', () => {
   test.each([SOAP12, SOAP11].flatMap((soap) => Object.entries(FAULTS).map(([name, row]) => [`${name} in SOAP ${soap.name}`, soap, row] as const)))('%s is read as it was written', (_, soap, row) => {
     const read = told(through(soap, writeFault({ row }, { ...versions, soap })))
     expect(read.reason).toBe(row.reason)
-    const families = { wsrm: RM11.ns, wsse: NS.wsse, wsu: NS.wsu, wsc: SC13.ns, wst: SC13.trust.ns, wsa: WSA10.ns } as const
+    const families = { wsrm: RM11.ns, wsmc: NS.wsmc, wsse: NS.wsse, wsu: NS.wsu, wsc: SC13.ns, wst: SC13.trust.ns, wsa: WSA10.ns } as const
     if (row.family === 'soap' || row.family === 'none') expect(read).toMatchObject({ code: row.family === 'soap' ? row.name : row.code })
     else if (row.family !== 'wsrm' || soap === SOAP12) expect(read.subcode).toBe(`{${families[row.family]}}${soap === SOAP11 ? row.within ?? row.name : row.name}`)
     if (row.family === 'wsrm') expect(read.rmFault).toBe(row.name)

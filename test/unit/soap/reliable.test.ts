@@ -1,10 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { FAULTS, PeerViolation, UsageError } from '../../../src/errors.ts'
+import { DEFAULT_LIMITS } from '../../../src/options.ts'
 import type { Acknowledgement, Outbound, OutboundBody } from '../../../src/rm/turn.ts'
 import { parseUnsigned, readDuration, readReliable, type Reliable, UNDERSTOOD_RELIABLE, writeAcknowledgement, writeDuration, type WriteOptions, writeReliable } from '../../../src/soap/reliable.ts'
-import { RM10, RM11, type RmVersion, SC05, SC13, SOAP11, SOAP12, type SoapVersion, WSA04, WSA10 } from '../../../src/spec/versions.ts'
+import { MC_ANONYMOUS_PREFIX, NS, RM10, RM11, type RmVersion, SC05, SC13, SOAP11, SOAP12, type SoapVersion, WSA04, WSA10 } from '../../../src/spec/versions.ts'
 import { canonicalize } from '../../../src/xml/canonical.ts'
+import { readElement } from '../../../src/xml/reader.ts'
 import { Element } from '../../../src/xml/tree.ts'
 import vectors from '../../vector/derived-key-vectors.json' with { type: 'json' }
 import { by, through } from './read.ts'
@@ -51,6 +53,37 @@ describe('what is written is read again', () => {
       // UsesSequenceSTR is RM 1.1's; 1.0 has the reference alone.
       expect(usesSequenceStr).toBe(rm === RM11)
     }), { seed: 1, numRuns: 200 })
+  })
+
+  test('MakeConnection names its mailbox; what a mailbox gives says whether more waits', () => {
+    fc.assert(fc.property(rms, soaps, id, fc.boolean(), (rm, soap, name, pending) => {
+      const address = `${MC_ANONYMOUS_PREFIX}${name}`
+      const poll = again({ body: { kind: 'make-connection', address }, acknowledgements: [{ sequence: 'urn:s', ranges: [[1, 2]], final: false }] }, rm, soap)
+      expect(poll).toMatchObject({ body: { kind: 'make-connection', address }, acknowledgements: [{ sequence: 'urn:s', ranges: [[1n, 2n]] }] })
+      expect(poll.pending).toBeUndefined()
+      const given = again({ body: { kind: 'acknowledgement' }, pending }, rm, soap)
+      expect(given.pending).toBe(pending)
+      // What is acted on must be covered, so it is named.
+      expect(given.elements.map((each) => each.local)).toContain('MessagePending')
+    }), { seed: 1, numRuns: 100 })
+  })
+  test.each([['', false], ['pending="1"', true], ['pending=" true "', true], ['pending="0"', false], ['pending="yes"', false], [`m:pending="true" xmlns:m="${NS.wsmc}"`, true]])('MessagePending with %s', (attribute, pending) => {
+    const header = readElement(`<wsmc:MessagePending xmlns:wsmc="${NS.wsmc}" ${attribute}/>`, DEFAULT_LIMITS)
+    expect(readReliable(through(SOAP12, { ...write({ body: { kind: 'acknowledgement' } }, RM11), headers: [header] })).pending).toBe(pending)
+  })
+  test.each([
+    ['', 'missingSelection', []],
+    ['<x:By xmlns:x="urn:x"/>', 'unsupportedSelection', ['{urn:x}By']],
+    [`<wsmc:Address>urn:a</wsmc:Address><wsrm:Identifier xmlns:wsrm="${RM11.ns}">urn:s</wsrm:Identifier>`, 'unsupportedSelection', [`{${RM11.ns}}Identifier`]],
+    ['<wsmc:Address>urn:a</wsmc:Address><wsmc:Address>urn:a</wsmc:Address>', 'malformed', []],
+    ['<wsmc:Address></wsmc:Address>', 'malformed', []],
+    ['<wsmc:Address><a/></wsmc:Address>', 'malformed', []],
+    [`<wsmc:Address>${'a'.repeat(5_000)}</wsmc:Address>`, 'malformed', []],
+  ] as const)('a poll that holds %s is refused with %s', (content, fault, names) => {
+    const body = readElement(`<wsmc:MakeConnection xmlns:wsmc="${NS.wsmc}">${content}</wsmc:MakeConnection>`, DEFAULT_LIMITS)
+    const refused = violation(() => readReliable(through(SOAP12, { ...write({ body: { kind: 'acknowledgement' } }, RM11), body: [body] })))
+    expect(refused.fault).toBe(FAULTS[fault])
+    expect(refused.notUnderstood).toEqual(names)
   })
 
   test('Sequence, AckRequested and acknowledgements ride on an application message', () => {

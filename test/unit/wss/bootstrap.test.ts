@@ -6,7 +6,8 @@ import { DEFAULT_LIMITS } from '../../../src/options.ts'
 import { BASIC256_SHA1, DEFAULT_PROFILE, type Profile } from '../../../src/profiles/profile.ts'
 import { RSA_OAEP_MGF1P } from '../../../src/spec/algorithms.ts'
 import { NS, SC13, SOAP12 } from '../../../src/spec/versions.ts'
-import { authenticate, type Authentication, protectBootstrap } from '../../../src/wss/bootstrap.ts'
+import { authenticate, type Expectation } from '../../../src/wss/authenticate.ts'
+import { type BootstrapCredentials, protectBootstrap } from '../../../src/wss/bootstrap.ts'
 import type { Opened, Signer, UserClaim } from '../../../src/wss/keys.ts'
 import { canonicalize } from '../../../src/xml/canonical.ts'
 import { readDocument, readElement } from '../../../src/xml/reader.ts'
@@ -21,7 +22,7 @@ const opened = (xml: string, receiver: Identity, sender: Identity): Checked => c
   context: SECRET, certificate: sender.certificate.publicKey,
   content: (key: Element) => decryptKey(RSA_OAEP_MGF1P, receiver.key, Buffer.from(key.first(NS.xenc, 'CipherData')?.first(NS.xenc, 'CipherValue')?.text ?? '', 'base64')),
 })
-const credentials = { ...CLIENT, peerCertificate: SERVER.certificate }
+const credentials: BootstrapCredentials = { kind: 'x509', role: 'initiator', own: CLIENT, peer: SERVER.certificate }
 const headers = (): readonly Element[] => writeAddressing({ action: 'urn:a', to: SERVICE, messageId: 'urn:uuid:1', replyTo: 'anonymous' }, WSA10, SOAP12)
 const write = (profile: Profile = DEFAULT_PROFILE, body: readonly string[] = ['<a></a>'], endorse = false): string =>
   protectBootstrap({ soap: SOAP12, headers: headers(), body }, credentials, { profile, now: NOW, random: counted(), ...(endorse && { endorse: tokenOf({ sc: SC13 }) }) }).xml
@@ -67,29 +68,58 @@ test('a changed header breaks its digest, a changed reference the value', () => 
 })
 
 describe('who stands behind a message', () => {
-  const claims = (signer: Signer | undefined, endorsers: readonly Signer[] = [], user?: UserClaim): Opened => ({ signer, endorsers, user }) as unknown as Opened
+  type Claims = Partial<Pick<Opened, 'signer' | 'endorsers' | 'user' | 'level'>>
+  const claims = (words: Claims): Opened => ({ endorsers: [], level: 'headers', ...words }) as unknown as Opened
   const client: Signer = { kind: 'certificate', certificate: CLIENT.certificate }
+  const server: Signer = { kind: 'certificate', certificate: SERVER.certificate }
   const anybody: Signer = { kind: 'encrypted-key', sha1: '', key: secretKey(Buffer.alloc(16)) }
+  const context: Signer = { kind: 'context', identifier: 'i', instance: undefined }
+  const alice: UserClaim = { name: 'alice', password: 'secret-alice', checked: false }
   const known = { kind: 'certificate', thumbprint: CLIENT.certificate.sha256, subject: CLIENT.certificate.subject }
   const trust = { pins: [CLIENT.certificate.sha1] }
-  const passwords = (user: string): string | undefined => (user === 'alice' ? 'secret-alice' : undefined)
+  const password = (user: string): string | undefined => (user === 'alice' ? 'secret-alice' : undefined)
+  const x509: Expectation = { kind: 'x509', trust }
+  const user: Expectation = { kind: 'usernameForCertificate', password }
+  const endorsed: Expectation = { kind: 'usernameForCertificate', password, endorsing: trust }
+  const tlsUser: Expectation = { kind: 'usernameOverTls', password }
+  const tlsClient: Expectation = { kind: 'certificateOverTls', trust }
+  const tls = { certificate: CLIENT.certificate }
 
-  test('a trusted signer', async () => { expect(await authenticate(claims(client), { trust, now: NOW })).toEqual(known) })
-  test('a trusted endorser of a signature that anyone could have made', async () => { expect(await authenticate(claims(anybody, [client]), { trust, now: NOW })).toEqual(known) })
-  test('a user with his password, or whose digest was checked', async () => {
-    expect(await authenticate(claims(anybody, [], { name: 'alice', password: 'secret-alice', checked: false }), { password: passwords, now: NOW })).toEqual({ kind: 'user', name: 'alice' })
-    expect(await authenticate(claims(anybody, [], { name: 'alice', checked: true }), { password: passwords, now: NOW })).toEqual({ kind: 'user', name: 'alice' })
+  test.each<[string, Claims, Expectation, object, object?]>([
+    ['a trusted signer', { signer: client }, x509, known],
+    ['a user with his password', { signer: anybody, user: alice }, user, { kind: 'user', name: 'alice' }],
+    ['a user whose digest was checked', { signer: anybody, user: { name: 'alice', checked: true } }, user, { kind: 'user', name: 'alice' }],
+    ['a user with a trusted endorser', { signer: anybody, endorsers: [client], user: alice }, endorsed, { kind: 'user', name: 'alice' }],
+    ['a trusted endorser alone', { signer: anybody, endorsers: [client] }, { kind: 'usernameForCertificate', endorsing: trust }, known],
+    ['a user under TLS', { level: 'transport', user: alice }, tlsUser, { kind: 'user', name: 'alice' }, {}],
+    ['a client certificate under TLS', { level: 'transport' }, tlsClient, known, tls],
+  ])('%s', async (_, message, expected, principal, under) => {
+    expect(await authenticate(claims(message), expected, { now: NOW, tls: under })).toEqual(principal)
   })
-  test.each<[string, Opened, Partial<Authentication>]>([
-    ['a signer who is not pinned', claims(client), { trust: { pins: [SERVER.certificate.sha1] } }],
-    ['a signer when no trust is said', claims(client), {}],
-    ['nobody', claims(undefined), { trust }],
-    ['a key that anyone could have made', claims(anybody), { trust, password: passwords }],
-    ['a context', claims({ kind: 'context', identifier: 'i', instance: undefined }), { trust, password: passwords }],
-    ['another password', claims(anybody, [], { name: 'alice', password: 'secret-bob', checked: false }), { password: passwords }],
-    ['no password', claims(anybody, [], { name: 'alice', checked: false }), { password: passwords }],
-    ['an unknown user', claims(anybody, [], { name: 'mallory', password: 'undefined', checked: false }), { password: passwords }],
-    ['an unknown user whose digest is said to be right', claims(anybody, [], { name: 'mallory', checked: true }), { password: passwords }],
-    ['a user where none are known', claims(anybody, [], { name: 'alice', password: 'secret-alice', checked: false }), { trust }],
-  ])('%s is refused', async (_, message, authentication) => { await expect(authenticate(message, { now: NOW, ...authentication })).rejects.toThrow(SecurityFailure) })
+  test.each<[string, Claims, Expectation, object?]>([
+    ['a signer who is not trusted', { signer: server }, x509],
+    ['nobody', {}, x509],
+    ['nobody, of a user', {}, user],
+    ['a key that anyone could have made', { signer: anybody }, x509],
+    ['a key that anyone could have made, without a user', { signer: anybody }, user],
+    ['a context', { signer: context, user: alice }, user],
+    ['a user beside the signature of a certificate', { signer: client, user: alice }, user],
+    ['a signer whose user is not asked for', { signer: anybody, user: alice }, x509],
+    ['another password', { signer: anybody, user: { ...alice, password: 'secret-bob' } }, user],
+    ['no password', { signer: anybody, user: { name: 'alice', checked: false } }, user],
+    ['an unknown user', { signer: anybody, user: { name: 'mallory', password: 'undefined', checked: false } }, user],
+    ['an unknown user whose digest is said to be right', { signer: anybody, user: { name: 'mallory', checked: true } }, user],
+    ['a user without the endorser that is asked for', { signer: anybody, user: alice }, endorsed],
+    ['a user with an endorser who is not trusted', { signer: anybody, endorsers: [server], user: alice }, endorsed],
+    ['an endorser whose user has another password', { signer: anybody, endorsers: [client], user: { ...alice, password: 'x' } }, endorsed],
+    ['a user under TLS whom nothing protects', { level: 'transport', user: alice }, tlsUser],
+    ['a user who was to be under TLS', { signer: anybody, user: alice }, tlsUser, {}],
+    ['a user under TLS where the message was to be protected', { level: 'transport', signer: anybody, user: alice }, user, {}],
+    ['a signer under TLS where the message was to be protected', { level: 'transport', signer: client }, x509, tls],
+    ['TLS without a client certificate', { level: 'transport' }, tlsClient, {}],
+    ['a client certificate under TLS that is not trusted', { level: 'transport' }, tlsClient, { certificate: SERVER.certificate }],
+    ['a client certificate under TLS of a message that protects itself', { signer: anybody }, tlsClient, tls],
+  ])('%s is refused', async (_, message, expected, under) => {
+    await expect(authenticate(claims(message), expected, { now: NOW, tls: under })).rejects.toThrow(SecurityFailure)
+  })
 })

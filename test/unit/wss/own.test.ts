@@ -8,7 +8,7 @@ import { requireUnderstood } from '../../../src/soap/envelope.ts'
 import { readReliable, UNDERSTOOD_RELIABLE } from '../../../src/soap/reliable.ts'
 import { readTokenRequest, readTokenResponse, readTrustAction } from '../../../src/soap/trust.ts'
 import { NS } from '../../../src/spec/versions.ts'
-import { authenticate } from '../../../src/wss/bootstrap.ts'
+import { authenticate } from '../../../src/wss/authenticate.ts'
 import type { Keys, Opened, Policy } from '../../../src/wss/keys.ts'
 import { open, read } from '../../../src/wss/open.ts'
 import { canonicalize } from '../../../src/xml/canonical.ts'
@@ -38,7 +38,7 @@ describe('opened and understood', () => {
     if (kind.by === 'context') expect(signer).toMatchObject({ kind: 'context', identifier: CONTEXT })
     else {
       const sender = isAnswer(kind) ? SERVER : CLIENT
-      expect(await authenticate(message, { trust: { pins: [sender.certificate.sha256] }, now: NOW })).toMatchObject({ thumbprint: sender.certificate.sha256 })
+      expect(await authenticate(message, { kind: 'x509', trust: { pins: [sender.certificate.sha256] } }, { now: NOW })).toMatchObject({ thumbprint: sender.certificate.sha256 })
       expect(message.endorsers.map((each) => each.kind)).toEqual(kind.name.startsWith('RST for') ? ['context'] : [])
     }
     const trust = readTrustAction(addressing?.action ?? '')

@@ -92,7 +92,7 @@ describe.skipIf(!present)('xmlsec1', () => {
     const ids = signatureIds(xml)
     expect(ids.length).toBe(kind.name.includes('renewal (') && kind.by === 'bootstrap' && kind.name.startsWith('RST for') ? 2 : 1)
     for (const id of ids) {
-      const hmacKey = kind.by === 'context' ? derived(xml, 'dk-sig') : id.startsWith('sig-end') ? derived(xml, 'dk-end') : undefined
+      const hmacKey = kind.by === 'context' ? derived(xml, 'dk-sig') : id.startsWith('end-sig') ? derived(xml, 'end-dk-sig') : undefined
       const sender = kind.name.startsWith('RSTR') ? SERVER : CLIENT
       const key = hmacKey !== undefined ? ['--hmackey', file('hmac.key', hmacKey)] : ['--pubkey-cert-pem', file('cert.pem', pem('CERTIFICATE', sender.certificate.raw))]
       expect(verify(xml, id, key)).toMatch(/^OK/)

@@ -1,0 +1,180 @@
+/** The exchanges that establish a token, in every kind, under attack: from the front by a false service, from behind by a false client. */
+import { randomBytes } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { secretKey } from '../../src/crypto/hash.ts'
+import { systemRandom } from '../../src/crypto/random.ts'
+import { type Client, DEFAULT_PROFILE, type Profile, usernameForCertificate, usernameOverTls, wcfTransport } from '../../src/index.ts'
+import { trustAction, writeTokenRequest } from '../../src/soap/trust.ts'
+import { writeAddressing } from '../../src/soap/addressing.ts'
+import { SC13 } from '../../src/spec/versions.ts'
+import { type BootstrapCredentials, protectBootstrap } from '../../src/wss/bootstrap.ts'
+import { as, authorities, PLACE, place, SERVICE, type World, world } from '../flow/world.ts'
+import { edit, id, identity, inClear, issue, service, versions } from './forge.ts'
+import { expectAllProtected, type Given, type Meddle, middleOf, SOAP } from './middle.ts'
+
+const password = (user: string): string | undefined => (user === 'alice' ? 'in wonderland' : undefined)
+const alice = { name: 'alice', password: secretKey(Buffer.from('in wonderland')) }
+const user = usernameForCertificate({ user: 'alice', password: 'in wonderland', service: SERVICE.certificate })
+const trust = { authorities }
+const TLS = { cert: SERVICE.certificate, key: SERVICE.key }
+const soap = (body: string, status = 200): Given => ({ status, headers: SOAP, body })
+const text = (given: Given): string => Buffer.from(given.body ?? '').toString()
+
+/** One RST of whoever, in whichever way. */
+function rst(credentials: BootstrapCredentials, profile: Profile = DEFAULT_PROFILE): string {
+  const headers = writeAddressing({ action: trustAction(SC13, 'issue', 'request'), to: 'http://127.0.0.1/orders', messageId: id(), replyTo: 'anonymous' }, versions.addressing, versions.soap)
+  return protectBootstrap({ soap: versions.soap, headers, body: [writeTokenRequest(issue())] }, credentials, { profile, now: Date.now(), random: systemRandom }).xml
+}
+const post = (on: World, body: string, tls?: object): ReturnType<World['service']['handle']> =>
+  on.service.handle({ method: 'POST', url: '/orders', headers: { 'content-type': 'application/soap+xml' }, body: Buffer.from(body), ...(tls !== undefined && { tls }) })
+async function refused(on: World, body: string, code: RegExp, tls?: object): Promise<void> {
+  const before = on.security.length
+  const answer = await post(on, body, tls)
+  expect(answer.status).toBe(500)
+  expect(Buffer.from(answer.body).toString()).not.toContain('SecurityContextToken')
+  expect(on.security.slice(before).map((each) => each.code)).toEqual([expect.stringMatching(code)])
+}
+const issued = async (on: World, body: string, tls?: object): Promise<void> => { expect((await post(on, body, tls)).status).toBe(200) }
+
+describe('a service that knows users under its certificate', () => {
+  const accept = [usernameForCertificate({ identity: SERVICE, password })]
+  const fresh: BootstrapCredentials = { kind: 'fresh-key', peer: service, user: alice }
+  test('gives a token to a user, once', async () => {
+    await using on = await world({ accept })
+    const xml = rst(fresh)
+    await issued(on, xml)
+    await refused(on, xml, /^ERR_WSS_REPLAY$/)
+  })
+  test.each<[string, () => string, RegExp]>([
+    ['nobody', () => rst({ kind: 'fresh-key', peer: service }), /^ERR_WSS_NO_CLAIM$/],
+    ['another password', () => rst({ ...fresh, user: { ...alice, password: secretKey(Buffer.from('in wonderlanD')) } } as BootstrapCredentials), /^ERR_WSS_PASSWORD$/],
+    ['an unknown user', () => rst({ ...fresh, user: { ...alice, name: 'mallory' } } as BootstrapCredentials), /^ERR_WSS_PASSWORD$/],
+    ['a certificate in the place of a user', () => rst({ kind: 'x509', role: 'initiator', own: identity('client'), peer: service }), /^ERR_WSS_NO_CLAIM$/],
+    ['a key that is encrypted for somebody else', () => rst({ ...fresh, peer: identity('intruder').certificate } as BootstrapCredentials), /^ERR_WSS/],
+    ['another request under the same key', () => edit(rst(fresh), />urn:uuid:[^<]+<\/wsa:MessageID/, '>urn:uuid:other</wsa:MessageID'), /^ERR_WSS_DIGEST$/],
+    ['a request whose user was cut out', () => edit(rst(fresh), /<xenc:EncryptedData [^>]*Type="[^"]*#Element"[\s\S]*?<\/xenc:EncryptedData>(?=<ds:Signature)/, ''), /^ERR_WSS/],
+    ['a request in clear', () => inClear(rst(fresh), '<a/>'), /^ERR_WSS/],
+    ['a request of TLS without TLS', () => rst({ kind: 'tls', user: alice }), /^ERR_WSS/],
+  ])('refuses %s', async (_, xml, code) => {
+    await using on = await world({ accept })
+    await refused(on, xml(), code)
+  })
+  test('takes no user from another message: the token is signed with the key of its own', async () => {
+    await using on = await world({ accept })
+    const hidden = /<xenc:EncryptedData [^>]*Type="[^"]*#Element"[\s\S]*?<\/xenc:EncryptedData>/
+    const [stolen = ''] = hidden.exec(rst(fresh)) ?? []
+    const own = rst({ kind: 'fresh-key', peer: service, user: { ...alice, name: 'mallory' } })
+    await refused(on, edit(own, hidden, stolen.replace(/ Id="[^"]*"/, ` Id="${/ Id="([^"]*)" Type="[^"]*#Element"/.exec(own)?.[1]}"`)), /^ERR_WSS/)
+  })
+})
+
+describe('a service under TLS', () => {
+  const accept = [usernameOverTls({ password })]
+  test('gives a token to a user, and takes the same request once', async () => {
+    await using on = await world({ accept })
+    const xml = rst({ kind: 'tls', user: alice })
+    await issued(on, xml, {})
+    await refused(on, xml, /^ERR_WSS_REPLAY$/, {})
+    await issued(on, rst({ kind: 'tls', user: alice }), {})
+  })
+  test.each<[string, () => string, object | undefined, RegExp]>([
+    ['the same without TLS', () => rst({ kind: 'tls', user: alice }), undefined, /^ERR_WSS/],
+    ['nobody', () => rst({ kind: 'tls' }), {}, /^ERR_WSS_NO_CLAIM$/],
+    ['another password', () => rst({ kind: 'tls', user: { ...alice, password: secretKey(Buffer.from('x')) } }), {}, /^ERR_WSS_PASSWORD$/],
+    ['a client certificate that nobody asked for', () => rst({ kind: 'tls' }), { peerCertificate: identity('client').certificate.raw }, /^ERR_WSS_NO_CLAIM$/],
+    ['a request of the day before yesterday', () => edit(rst({ kind: 'tls', user: alice }), /<wsu:Created>\d{4}/, '<wsu:Created>2020'), {}, /^ERR_WSS_TIMESTAMP$/],
+    ['a user beside an X.509 signature', () => rst({ kind: 'x509', role: 'initiator', own: identity('client'), peer: service }), {}, /^ERR_WSS/],
+  ])('refuses %s', async (_, xml, tls, code) => {
+    await using on = await world({ accept })
+    await refused(on, xml(), code, tls)
+  })
+})
+
+describe('a client whose answer is not that of its service', () => {
+  async function connects(meddle: Meddle, profile: Profile = DEFAULT_PROFILE): Promise<{ readonly client: Client; readonly error: unknown }> {
+    await using on = await world({ accept: [usernameForCertificate({ identity: SERVICE, password })], profile })
+    await using middle = await middleOf(on)
+    middle.meddle = meddle
+    const client = on.client()
+    const error = await client.connect(middle.url, { bootstrap: user, trust, profile, timeoutMs: 5_000 }).then(() => undefined, (reason: unknown) => reason)
+    expectAllProtected(on, middle.requests)
+    for (const { text: sent } of middle.requests) expect(sent).not.toMatch(/alice|wonderland/)
+    return { client, error }
+  }
+  test('is content with an honest one', async () => { expect((await connects((_, honest) => honest())).error).toBeUndefined() })
+  const answers: readonly (readonly [string, Meddle])[] = [
+    ['its own request, sent back', (seen) => Promise.resolve(soap(seen.text))],
+    ['a changed answer', async (_, honest) => soap(edit(text(await honest()), /RelatesTo([^>]*)>urn:uuid:./, 'RelatesTo$1>urn:uuid:0'))],
+    ['the answer without its signature', async (_, honest) => soap(edit(text(await honest()), /<ds:Signature[\s\S]*<\/ds:Signature>/, ''))],
+    ['an answer under another key, encrypted for the client by name', (seen) => {
+      const headers = writeAddressing({ action: trustAction(SC13, 'issue', 'response'), messageId: id(), relatesTo: /MessageID[^>]*>([^<]+)</.exec(seen.text)?.[1] ?? '' }, versions.addressing, versions.soap)
+      const { xml } = protectBootstrap({ soap: versions.soap, headers, body: ['<a></a>'] }, { kind: 'earlier-key', sha1: Buffer.alloc(20, 7).toString('base64'), key: secretKey(randomBytes(32)) }, { profile: DEFAULT_PROFILE, now: Date.now(), random: systemRandom })
+      return Promise.resolve(soap(xml))
+    }],
+    ['an answer that its service signed with its certificate, but not with the key of the question', (seen) => {
+      const headers = writeAddressing({ action: trustAction(SC13, 'issue', 'response'), messageId: id(), relatesTo: /MessageID[^>]*>([^<]+)</.exec(seen.text)?.[1] ?? '' }, versions.addressing, versions.soap)
+      const { xml } = protectBootstrap({ soap: versions.soap, headers, body: ['<a></a>'] }, { kind: 'x509', role: 'recipient', own: identity('service'), peer: identity('client').certificate }, { profile: DEFAULT_PROFILE, now: Date.now(), random: systemRandom })
+      return Promise.resolve(soap(xml))
+    }],
+    ['nothing', () => Promise.resolve({ status: 202, headers: {} })],
+  ]
+  test.each(answers)('refuses %s', async (_, meddle) => { expect((await connects(meddle)).error).toMatchObject({ name: 'BootstrapFailed' }) })
+})
+
+describe('a client that wants its signatures confirmed', () => {
+  const profile: Profile = { ...DEFAULT_PROFILE, signatureConfirmation: true }
+  test.each([
+    ['a service that confirms nothing', DEFAULT_PROFILE, /ERR_WSS_CONFIRMATION/],
+    ['a service that confirms', profile, undefined],
+  ] as const)('%s', async (_, theirs, code) => {
+    await using on = await world({ profile: theirs })
+    const client = on.client()
+    const connected = client.connect(on.url, { ...as('client'), profile })
+    if (code === undefined) {
+      const conversation = await connected
+      expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
+      await conversation.close({ timeoutMs: 5_000 })
+    } else await expect(connected).rejects.toMatchObject({ cause: { code: expect.stringMatching(code) } })
+  })
+  test('the answer to another attempt is not the answer to this one', async () => {
+    await using on = await world({ profile })
+    await using middle = await middleOf(on)
+    // The service answers an earlier attempt of the same message: all right but for the signature that it confirms.
+    let first: { readonly answer: Given } | undefined
+    middle.meddle = async (seen, honest) => {
+      if (seen.action !== PLACE) return honest()
+      const answer = await honest()
+      if (first !== undefined) return first.answer
+      first = { answer }
+      return { status: 503, headers: {} }
+    }
+    const conversation = await on.client({ retransmitAfterMs: 20 }).connect(middle.url, { ...as('client'), profile })
+    const codes: string[] = []
+    conversation.on('security', ({ code }) => void codes.push(code))
+    await expect(conversation.request(place('tea'), { action: PLACE, timeoutMs: 1_500 })).rejects.toThrow()
+    expect(codes).toContain('ERR_WSS_CONFIRMATION')
+    await conversation.detach()
+  })
+})
+
+describe('the transport profile', () => {
+  test('a message under TLS says by its Timestamp whose it is: no other token moves its sequence', async () => {
+    await using on = await world({ accept: [usernameOverTls({ password: (name) => (name === 'bob' ? 'builder' : password(name)) })], profile: wcfTransport }, 0, TLS)
+    const connect = (name: string, secret: string) => on.client().connect(on.url, { bootstrap: usernameOverTls({ user: name, password: secret }), trust, profile: wcfTransport })
+    const own = await connect('alice', 'in wonderland')
+    await own.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })
+    const last = on.wire.findLast((each) => each.direction === 'request')
+    const other = await connect('bob', 'builder')
+    await other.request(place('milk'), { action: PLACE, timeoutMs: 5_000 })
+    const bobs = on.wire.findLast((each) => each.direction === 'request')
+    // Bob's signed Timestamp in front of Alice's sequence.
+    const security = (xml: string): string => /<wsse:Security[\s\S]*<\/wsse:Security>/.exec(xml)?.[0] ?? ''
+    const [mine, theirs] = [Buffer.from(last?.body ?? '').toString(), Buffer.from(bobs?.body ?? '').toString()]
+    const answer = await post(on, mine.replace(security(mine), security(theirs)), {})
+    expect(Buffer.from(answer.body).toString()).toContain('UnknownSequence')
+    expect(on.security.map(({ code }) => code)).toContain('ERR_RM_SCOPE')
+    expect((await own.request(place('sugar'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('sugar')
+    await other.close({ timeoutMs: 5_000 })
+    await own.close({ timeoutMs: 5_000 })
+  })
+})

@@ -1,0 +1,295 @@
+/**
+ * Where answers go, under attack: mailboxes of others, forgeries at a client's own address, and services that are told to connect elsewhere.
+ */
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { type Client, type Conversation, DEFAULT_PROFILE, type LaneStatus, type Profile, type SecurityContextToken } from '../../src/index.ts'
+import type { OutboundBody } from '../../src/rm/turn.ts'
+import { MC_ANONYMOUS_PREFIX } from '../../src/spec/versions.ts'
+import { soapHeaders } from '../../src/transport/http.ts'
+import type { Written } from '../../src/wire.ts'
+import { as, PLACE, place, world, type World } from '../flow/world.ts'
+import { type Answer, application, edit, flip, forge, id, send, tokenOf } from './forge.ts'
+
+const cleanup: (() => unknown)[] = []
+afterEach(async () => {
+  for (const each of cleanup.splice(0).reverse()) await each()
+})
+async function start(options: Parameters<typeof world>[0] = {}): Promise<World> {
+  const made = await world({ timing: { retransmitMs: 100, ackDelayMs: 50 }, ...options })
+  cleanup.push(() => made[Symbol.asyncDispose]())
+  return made
+}
+const mailbox: Profile = { ...DEFAULT_PROFILE, endpoint: 'make-connection' }
+const addressed: Profile = { ...DEFAULT_PROFILE, endpoint: 'address' }
+const QUICK = { retransmitAfterMs: 100, pollAfterMs: 20 }
+const addressOf = ({ status: { endpoint } }: Conversation): string => (endpoint === undefined || endpoint.kind === 'anonymous' ? '' : endpoint.address)
+const codes = (here: World): string[] => here.security.map(({ code }) => code)
+
+async function intruding(here: World): Promise<{ readonly client: Client; readonly conversation: Conversation; readonly token: SecurityContextToken }> {
+  const client = here.client(QUICK)
+  const conversation = await client.connect(here.url, as('intruder'))
+  await conversation.request(place('own'), { action: PLACE })
+  return { client, conversation, token: await tokenOf(client, conversation) }
+}
+
+describe('a mailbox', () => {
+  /** A reply lies in the mailbox of the first client, which is away. */
+  async function waiting(): Promise<{ readonly here: World; readonly address: string; readonly token: SecurityContextToken; readonly other: Awaited<ReturnType<typeof intruding>> }> {
+    const here = await start({ holdReplyMs: 20 })
+    const other = await intruding(here)
+    const client = here.client(QUICK)
+    const conversation = await client.connect(here.url, { ...as('client'), profile: mailbox })
+    await conversation.request(place(1), { action: PLACE, timeoutMs: 10_000 })
+    const token = await tokenOf(client, conversation)
+    const sequence = conversation.status.sequence ?? ''
+    // Its next request, whose answer nobody takes: it came under a ReplyTo of the mailbox, and on a back-channel that is gone.
+    await conversation.detach().catch(() => undefined)
+    const address = addressOf(conversation)
+    const written = forge(token, { to: here.url, body: application(place(2)), sequence: { id: sequence, number: 2 }, replyTo: address })
+    await send(here, written)
+    return { here, address, token, other }
+  }
+  const poll = (here: World, token: SecurityContextToken, address: string, more: Partial<Parameters<typeof forge>[1]> = {}): Promise<Answer> =>
+    send(here, forge(token, { to: here.url, body: { kind: 'make-connection', address }, ...more }))
+
+  test('another principal who asks for it gets what an empty one gives; the owner gets it all', async () => {
+    const { here, address, token, other } = await waiting()
+    const before = await poll(here, other.token, `${MC_ANONYMOUS_PREFIX}${id()}`)
+    expect(await poll(here, other.token, address)).toEqual(before)
+    expect(before).toEqual({ status: 202, text: '' })
+    expect(codes(here)).toContain('ERR_RM_SCOPE')
+    // Both replies were given on back-channels once; a poll gets them again when nobody has said that they arrived. The second is the last.
+    const answers: string[] = []
+    await vi.waitFor(async () => {
+      const { text } = await poll(here, token, address)
+      if (text !== '') answers.push(text)
+      expect(answers.length).toBeGreaterThanOrEqual(2)
+    }, 5_000)
+    for (const text of answers) expect(text).toContain(`${PLACE}Response`)
+    const numbers = answers.map((text) => /MessageNumber>(\d)</.exec(text)?.[1])
+    expect(numbers).toEqual(expect.arrayContaining(['1', '2']))
+    // Said by the owner alone, and with a poll too, that they arrived: nothing is left.
+    const { offered = '' } = (await all(here)).find((each) => each.endpoint !== undefined) ?? {}
+    await poll(here, other.token, address, { acknowledgements: [{ sequence: offered, ranges: [[1, 2]], final: false }] })
+    await vi.waitFor(async () => expect((await poll(here, token, address)).status).toBe(200), 5_000)
+    expect(await poll(here, token, address, { acknowledgements: [{ sequence: offered, ranges: [[1, 2]], final: false }] })).toEqual({ status: 202, text: '' })
+  })
+
+  test('of the same name, under another token, is another mailbox', async () => {
+    const { here, address, other } = await waiting()
+    const create: OutboundBody = { kind: 'create-sequence', acksTo: address, offer: { sequence: id() } }
+    const made = await send(here, forge(other.token, { to: here.url, body: create, replyTo: address }))
+    expect(made.status).toBe(200)
+    expect(made.text).toContain('CreateSequenceResponse')
+    expect(await poll(here, other.token, address)).toEqual({ status: 202, text: '' })
+  })
+
+  test('is not opened by a copy of its owner’s poll', async () => {
+    const { here, address, token } = await waiting()
+    const written = forge(token, { to: here.url, body: { kind: 'make-connection', address } })
+    await send(here, written)
+    expect((await send(here, written)).status).toBe(500)
+    expect(codes(here)).toContain('ERR_WSS_REPLAY')
+  })
+
+  test('its messages, sent to the service, are no messages for the service', async () => {
+    const { here, address, token } = await waiting()
+    const sequence = (await all(here)).find((each) => each.endpoint !== undefined)?.sequence ?? ''
+    const mirrored = forge(token, { role: 'recipient', body: { kind: 'terminate-sequence', sequence }, to: address })
+    expect(await send(here, mirrored)).toMatchObject({ status: 500 })
+    expect(codes(here)).toContain('ERR_WSA_MIRRORED')
+    expect((await all(here)).find((each) => each.sequence === sequence)?.state).toBe('open')
+  })
+
+  test('a poll that selects by nothing, or by what is not known, is told so', async () => {
+    const { here, address, token } = await waiting()
+    const { readElement } = await import('../../src/xml/reader.ts')
+    const { protect } = await import('../../src/wss/protect.ts')
+    const { writeAddressing } = await import('../../src/soap/addressing.ts')
+    const { versions } = await import('./forge.ts')
+    const { DEFAULT_LIMITS } = await import('../../src/options.ts')
+    const { MC_ACTION } = await import('../../src/spec/versions.ts')
+    const { systemRandom } = await import('../../src/crypto/random.ts')
+    const asked = async (content: string): Promise<Answer> => {
+      const body = readElement(`<wsmc:MakeConnection xmlns:wsmc="http://docs.oasis-open.org/ws-rx/wsmc/200702">${content}</wsmc:MakeConnection>`, DEFAULT_LIMITS)
+      const [instance] = token.instances
+      if (instance === undefined) throw new Error('an instance')
+      const { xml } = protect({ soap: versions.soap, headers: writeAddressing({ action: MC_ACTION, to: here.url, messageId: id() }, versions.addressing, versions.soap), body: [body], encryptBody: false }, { identifier: token.id, secret: instance.secret, sc: token.sc }, { profile: DEFAULT_PROFILE, role: 'initiator', now: Date.now(), random: systemRandom })
+      return send(here, { xml, action: MC_ACTION, soap: versions.soap })
+    }
+    expect(await asked('')).toMatchObject({ status: 500, text: expect.stringContaining('wsmc:MissingSelection') })
+    const unknown = await asked(`<wsmc:Address>${address}</wsmc:Address><x:Priority xmlns:x="urn:example:ext">1</x:Priority>`)
+    expect(unknown).toMatchObject({ status: 500, text: expect.stringContaining('wsmc:UnsupportedSelection') })
+    expect(unknown.text).toMatch(/xmlns:n0="urn:example:ext"/)
+    expect(unknown.text).toMatch(/<wsmc:UnsupportedElement[^>]*>n0:Priority</)
+    expect((await asked('<wsrm:Identifier xmlns:wsrm="http://docs.oasis-open.org/ws-rx/wsrm/200702">urn:a</wsrm:Identifier>')).text).toContain('UnsupportedSelection')
+    expect(await asked(`<wsmc:Address>${address}</wsmc:Address><wsmc:Address>${address}</wsmc:Address>`)).toMatchObject({ status: 500 })
+  })
+})
+
+async function all(here: World): Promise<readonly LaneStatus[]> {
+  const found: LaneStatus[] = []
+  for await (const each of here.service.sequences()) found.push(each)
+  return found
+}
+
+describe('a client’s own address', () => {
+  async function listening(): Promise<{ readonly here: World; readonly client: Client; readonly conversation: Conversation; readonly token: SecurityContextToken; readonly url: string; readonly heard: string[]; post(written: Pick<Written, 'xml' | 'action'>): Promise<Answer> }> {
+    const here = await start({ addresses: () => true, dangerPrivateAddresses: true })
+    const client = here.client({ ...QUICK, listen: { port: 0, path: '/replies' } })
+    const conversation = await client.connect(here.url, { ...as('client'), profile: addressed })
+    const heard: string[] = []
+    conversation.on('security', ({ code }) => heard.push(code))
+    await conversation.request(place(1), { action: PLACE, timeoutMs: 10_000 })
+    const url = addressOf(conversation)
+    const posted = async ({ xml, action }: Pick<Written, 'xml' | 'action'>): Promise<Answer> => {
+      const response = await fetch(url, { method: 'POST', headers: soapHeaders('1.2', action), body: xml })
+      return { status: response.status, text: await response.text() }
+    }
+    return { here, client, conversation, token: await tokenOf(client, conversation), url, heard, post: posted }
+  }
+  const state = ({ status }: Conversation): string => JSON.stringify([status.state, status.sequence, status.last, status.acknowledged, status.accepted])
+  const honest = async (conversation: Conversation): Promise<void> => {
+    expect((await conversation.request(place('honest'), { action: PLACE, timeoutMs: 10_000 })).body).toContain('honest')
+    expect(await conversation.close({ timeoutMs: 10_000 })).toEqual({ outcome: 'terminated', lost: [] })
+  }
+
+  test('believes nothing under a token that it does not know, or under none', async () => {
+    const { here, conversation, token, url, heard, post } = await listening()
+    const other = await intruding(here)
+    const before = state(conversation)
+    const words = (by: SecurityContextToken): readonly Written[] => [
+      forge(by, { role: 'recipient', to: url, body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: conversation.status.sequence ?? '', ranges: [[1, 1]], final: true }] }),
+      forge(by, { role: 'recipient', to: url, body: { kind: 'terminate-sequence', sequence: conversation.status.sequence ?? '' } }),
+      forge(by, { role: 'recipient', to: url, body: { kind: 'application', shape: 'reply', content: { action: `${PLACE}Response`, messageId: id(), body: '<forged xmlns="urn:x"/>', headers: [] } }, sequence: { id: conversation.status.offered ?? '', number: 2 } }),
+    ]
+    for (const written of words(other.token)) expect(await post(written)).toMatchObject({ status: 500, text: expect.stringContaining('BadContextToken') })
+    for (const { xml, action } of words(token)) {
+      expect((await post({ xml: edit(xml, /<wsse:Security[\s\S]*?<\/wsse:Security>/, ''), action })).status).toBe(500)
+      expect(await post({ xml: flip(xml, 'SignatureValue'), action })).toMatchObject({ status: 500 })
+    }
+    expect(state(conversation)).toBe(before)
+    expect(heard).toContain('ERR_WSC_UNKNOWN')
+    await honest(conversation)
+  })
+
+  test('one conversation hears nothing that came under the token of another', async () => {
+    const { here, client, conversation, url, post } = await listening()
+    const second = await client.connect(here.url, { ...as('intruder'), profile: addressed })
+    await second.request(place('second'), { action: PLACE, timeoutMs: 10_000 })
+    const other = await tokenOf(client, second)
+    const before = state(conversation)
+    const sequence = conversation.status.sequence ?? ''
+    const unknown = await post(forge(other, { role: 'recipient', to: url, body: { kind: 'terminate-sequence', sequence: id() } }))
+    const known = await post(forge(other, { role: 'recipient', to: url, body: { kind: 'terminate-sequence', sequence } }))
+    expect([known.status, /wsrm:\w+Sequence/.exec(known.text)?.[0]]).toEqual([unknown.status, /wsrm:\w+Sequence/.exec(unknown.text)?.[0]])
+    await post(forge(other, { role: 'recipient', to: url, body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence, ranges: [[1, 1]], final: true }] }))
+    await post(forge(other, { role: 'recipient', to: url, body: { kind: 'application', shape: 'reply', content: { action: `${PLACE}Response`, messageId: id(), body: '<forged xmlns="urn:x"/>', headers: [] } }, sequence: { id: conversation.status.offered ?? '', number: 2 } }))
+    expect(state(conversation)).toBe(before)
+    await honest(conversation)
+  })
+
+  test('takes no message of its own that comes back, no copy, no sequence, and is no mailbox', async () => {
+    const { here, conversation, token, url, heard, post } = await listening()
+    const before = state(conversation)
+    expect((await post(forge(token, { to: here.url, body: { kind: 'terminate-sequence', sequence: conversation.status.sequence ?? '' } }))).status).toBe(500)
+    expect(heard).toContain('ERR_WSA_MIRRORED')
+    const written = forge(token, { role: 'recipient', to: url, body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: conversation.status.sequence ?? '', ranges: [[1, 1]], final: false }] })
+    expect(await post(written)).toEqual({ status: 202, text: '' })
+    expect((await post(written)).status).toBe(500)
+    expect(heard).toContain('ERR_WSS_REPLAY')
+    expect(await post(forge(token, { role: 'recipient', to: url, body: { kind: 'create-sequence', acksTo: 'anonymous' }, replyTo: 'anonymous' }))).toMatchObject({ status: 500, text: expect.stringContaining('CreateSequenceRefused') })
+    expect(await post(forge(token, { role: 'recipient', to: url, body: { kind: 'make-connection', address: url } }))).toEqual({ status: 202, text: '' })
+    expect(state(conversation)).toBe(before)
+    await honest(conversation)
+  })
+
+  test('what the service sent there, sent to the service, is no message for it', async () => {
+    const { here, conversation, token, url } = await listening()
+    const sequence = conversation.status.sequence ?? ''
+    const mirrored = forge(token, { role: 'recipient', to: url, body: { kind: 'terminate-sequence', sequence } })
+    expect(await send(here, mirrored)).toMatchObject({ status: 500, text: expect.stringContaining('UnknownSequence') })
+    expect(codes(here)).toContain('ERR_WSA_MIRRORED')
+    expect((await all(here)).find((each) => each.sequence === sequence)?.state).toBe('open')
+    await honest(conversation)
+  })
+
+  test('takes SOAP alone', async () => {
+    const { url } = await listening()
+    expect((await fetch(url, { method: 'POST', headers: { 'content-type': 'text/html' }, body: '<html/>' })).status).toBe(415)
+    expect((await fetch(url, { method: 'POST', headers: soapHeaders('1.2', 'urn:a'), body: '<not' })).status).toBe(400)
+    expect((await fetch(url)).status).toBe(405)
+    expect((await fetch(new URL('/elsewhere', url), { method: 'POST' })).status).toBe(404)
+  })
+})
+
+describe('a service that is told where to connect to', () => {
+  /** Somebody who would hear of it. */
+  async function bystander(): Promise<{ readonly url: string; readonly server: Server; requests: number; answer: (() => { status: number; headers?: Record<string, string> }) }> {
+    const made = { url: '', server: createServer(), requests: 0, answer: () => ({ status: 202 }) as { status: number; headers?: Record<string, string> } }
+    made.server.on('request', (request, response) => {
+      made.requests++
+      request.resume()
+      const { status, headers } = made.answer()
+      response.writeHead(status, headers).end()
+    })
+    await new Promise<void>((resolve) => { made.server.listen(0, '127.0.0.1', resolve) })
+    cleanup.push(() => new Promise<void>((resolve) => {
+      made.server.close(() => resolve())
+      made.server.closeAllConnections()
+    }))
+    made.url = `http://127.0.0.1:${(made.server.address() as AddressInfo).port}/acks`
+    return made
+  }
+  const create = (address: string): OutboundBody => ({ kind: 'create-sequence', acksTo: address, offer: { sequence: id() } })
+
+  test('connects nowhere by default, and says so', async () => {
+    const here = await start()
+    const there = await bystander()
+    const { token, conversation } = await intruding(here)
+    for (const address of [there.url, 'http://169.254.169.254/', 'file:///etc/passwd']) {
+      expect(await send(here, forge(token, { to: here.url, body: create(address), replyTo: address }))).toMatchObject({ status: 500, text: expect.stringContaining('CreateSequenceRefused') })
+    }
+    const { sequence = '' } = conversation.status
+    const asked = await send(here, forge(token, { to: here.url, body: application(place('x')), sequence: { id: sequence, number: 2 }, replyTo: there.url }))
+    expect(asked).toMatchObject({ status: 500, text: expect.stringContaining('OnlyAnonymousAddressSupported') })
+    expect(there.requests).toBe(0)
+  })
+
+  test('connects only where it is allowed, and never to what a later message says', async () => {
+    const [there, elsewhere] = [await bystander(), await bystander()]
+    const asked: unknown[] = []
+    const here = await start({
+      addresses: (url, principal) => {
+        asked.push(principal.kind)
+        return url.href === there.url
+      },
+      dangerPrivateAddresses: true,
+    })
+    const { token } = await intruding(here)
+    const refused = async (body: OutboundBody, replyTo: string): Promise<void> =>
+      expect(await send(here, forge(token, { to: here.url, body, replyTo }))).toMatchObject({ status: 500, text: expect.stringContaining('CreateSequenceRefused') })
+    await refused(create(elsewhere.url), elsewhere.url)
+    await refused(create(there.url), elsewhere.url)
+    await refused(create(`${there.url}?`), `${there.url}?`)
+    expect(asked).toContain('certificate')
+    expect(await send(here, forge(token, { to: here.url, body: create(there.url), replyTo: there.url }))).toEqual({ status: 202, text: '' })
+    await vi.waitFor(() => expect(there.requests).toBe(1), 5_000)
+    const sequence = (await all(here)).find((each) => each.endpoint !== undefined)?.sequence ?? ''
+    const other = await send(here, forge(token, { to: here.url, body: application(place('x')), sequence: { id: sequence, number: 1 }, replyTo: elsewhere.url }))
+    expect(other).toMatchObject({ status: 500, text: expect.stringContaining('OnlyAnonymousAddressSupported') })
+    expect(elsewhere.requests).toBe(0)
+  })
+
+  test('follows no redirect', async () => {
+    const [there, elsewhere] = [await bystander(), await bystander()]
+    there.answer = () => ({ status: 307, headers: { location: elsewhere.url } })
+    const here = await start({ addresses: [new URL(there.url).origin] })
+    const { token } = await intruding(here)
+    await send(here, forge(token, { to: here.url, body: create(there.url), replyTo: there.url }))
+    await vi.waitFor(() => expect(there.requests).toBe(1), 5_000)
+    expect(elsewhere.requests).toBe(0)
+  })
+})
