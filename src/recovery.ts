@@ -42,6 +42,7 @@ const PACE_CAP_MS = 300_000
 const CALM_MS = 600_000
 /** For Close and Terminate under a token that is about to end. */
 const CLOSE_MS = 10_000
+const ENDING: ReadonlySet<string> = new Set(['closing', 'terminating', 'ended'])
 
 export class Recovery {
   readonly #options: RecoveryOptions
@@ -161,6 +162,8 @@ export class Recovery {
   #once(lane: LaneId, work: (bound: Bound) => Promise<void>, failed: (error: unknown, bound: Bound) => void): void {
     const bound = this.#options.bound(lane)
     if (bound === undefined || this.#under.has(lane) || this.#closed.signal.aborted) return
+    // Everything in it is acknowledged: it ends by itself.
+    if (ENDING.has(this.#options.engine.status(lane)?.state ?? '')) return
     this.#under.add(lane)
     work(bound).catch((error: unknown) => {
       // The conversation may have been closed or detached meanwhile.

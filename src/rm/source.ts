@@ -109,7 +109,10 @@ export interface SourceSnapshot {
   readonly state: SourceState
   readonly sequence?: SequenceId | undefined
   readonly last: number
-  /** Initiator: what is above it has never left; first sendings go in order. In the store before the message is on its way. */
+  /**
+   * Initiator: what is above it has never left; first sendings go in order. In the store before the message is on its way, for a whole window at
+   * a time: a backlog is not to cost one more commit for each message.
+   */
   readonly sent?: number | undefined
   readonly acknowledged: readonly Span[]
   readonly offers: readonly SequenceId[]
@@ -160,7 +163,9 @@ export class Source {
   #state: SourceState = 'creating'
   #sequence: SequenceId | undefined
   #last = 0
+  /** The highest number that has left, and the one that the head says so of. */
   #left = 0
+  #sentInHead = 0
   readonly #acknowledged: NumberSet
   #offers: SequenceId[]
   #closeWanted = false
@@ -202,7 +207,8 @@ export class Source {
     this.#sequence = from.sequence
     this.#last = from.last
     // What an earlier release has kept says nothing of it.
-    this.#left = from.sent ?? from.last
+    this.#sentInHead = from.sent ?? from.last
+    this.#left = Math.min(this.#sentInHead, from.last)
     this.#closeWanted = from.closeWanted ?? false
     this.#repliesCome = from.repliesCome ?? false
     this.#expiresAt = from.expiresAt
@@ -215,7 +221,7 @@ export class Source {
   static restore(options: SourceOptions, snapshot: SourceSnapshot, rows: Iterable<SentRow>): Source { return new Source(options, [], snapshot, rows) }
   snapshot(): SourceSnapshot {
     return {
-      state: this.#state, sequence: this.#sequence, last: this.#last, sent: this.#own.role === 'initiator' ? this.#left : undefined, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
+      state: this.#state, sequence: this.#sequence, last: this.#last, sent: this.#own.role === 'initiator' ? this.#sentInHead : undefined, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
       repliesCome: this.#repliesCome || undefined, closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome, movedTo: this.#movedTo,
     }
   }
@@ -644,6 +650,7 @@ export class Source {
     const { row } = entry
     if (entry.tries === 0) this.#underWay++
     this.#left = Math.max(this.#left, row.number)
+    if (this.#left > this.#sentInHead) this.#sentInHead = Math.min(this.#last, this.#left + this.#own.timing.window - 1)
     entry.tries++
     entry.sentAt = now
     const { retransmitMs, retransmitCapMs, exchangeMs } = this.#own.timing
