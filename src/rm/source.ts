@@ -532,9 +532,10 @@ export class Source {
     // Who asks again has not got it; but nobody makes us send it faster than we would by ourselves.
     if (entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, Math.max(now, entry.sentAt + this.#own.timing.retransmitMs))
   }
+  /** What was never given goes before what may be lost. */
   #oldest(now: number): Entry | undefined {
-    for (const entry of this.#entries.values()) if (this.#isWaiting(entry, now)) return entry
-    return undefined
+    const waiting = [...this.#entries.values()].filter((entry) => this.#isWaiting(entry, now))
+    return waiting.find((entry) => entry.tries === 0) ?? waiting[0]
   }
   #time(now: number, turn: Turn): void {
     if (this.#state === 'ended') return this.#purge(now, turn)
