@@ -33,7 +33,7 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
-import { bootstrapPolicy, type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Written } from './wire.ts'
+import { bootstrapPolicy, type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, protectsItself, readCovered, sessionPolicy, type Written } from './wire.ts'
 import { type Versions, versionsOf } from './profiles/versions.ts'
 import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
@@ -309,7 +309,11 @@ class ServiceFace<Tx> implements Service {
 
   async #session(envelope: Envelope, claims: Claims, { isCancel, tls }: { readonly isCancel: boolean; readonly tls: UnderTls | undefined }, wait: Wait): Promise<HttpResponse> {
     // D9: the transport profile is none without TLS.
-    const profiles = this.#profiles.filter(({ protection }) => protection === 'message' || tls !== undefined)
+    const allowed = this.#profiles.filter(({ protection }) => protection === 'message' || tls !== undefined)
+    // Of several, those that protect as the message does; where there is none, it is told what it lacks.
+    const kind = protectsItself(envelope) ? 'message' : 'transport'
+    const alike = allowed.filter(({ protection }) => protection === kind)
+    const profiles = alike.length > 0 ? alike : allowed
     const expired = isCancel ? undefined : await this.#expired(envelope, profiles, claims)
     if (expired !== undefined) return expired
     const { opened, profile: chosen } = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), isCancel ? 'remembered' : 'live')

@@ -148,6 +148,12 @@ const quietly = <T>(read: () => T): T | undefined => {
   }
 }
 
+/** Whether a signature covers the message, or Security alone and leaves the rest to TLS. One that is encrypted is of the first kind. */
+export function protectsItself({ security, ids }: Envelope): boolean {
+  const info = security?.first(NS.ds, 'Signature')?.first(NS.ds, 'SignedInfo')
+  return info === undefined || info.all(NS.ds, 'Reference').some((each) => ids.get((each.attribute('URI') ?? '').slice(1))?.parent !== security)
+}
+
 /** The fault in an answer without protection, as a hint; undefined when it is no fault. */
 export function hintedFault(envelope: Envelope): ReceivedFault | undefined {
   const fault = faultOf(envelope.body)

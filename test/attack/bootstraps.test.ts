@@ -177,4 +177,37 @@ describe('the transport profile', () => {
     await other.close({ timeoutMs: 5_000 })
     await own.close({ timeoutMs: 5_000 })
   })
+
+  /** A service that knows both: clients in clear whose messages protect themselves, and clients under TLS. */
+  const both: readonly (readonly [string, readonly Profile[]])[] = [['TLS first', [{ ...DEFAULT_PROFILE, protection: 'transport' }, DEFAULT_PROFILE]], ['TLS last', [DEFAULT_PROFILE, { ...DEFAULT_PROFILE, protection: 'transport' }]]]
+  test.each(both)('what was seen in clear does not become the signature of another message under TLS (%s)', async (_, known) => {
+    // What is signed as it stands, encrypted, can be put where nobody reads it.
+    const profiles = known.map((each): Profile => ({ ...each, order: 'encrypt-before-sign' }))
+    await using on = await world({ profile: profiles })
+    await using middle = await middleOf(on)
+    let caught: string | undefined
+    middle.meddle = (seen, honest) => {
+      if (seen.action !== PLACE) return honest()
+      caught = seen.text
+      return Promise.resolve({ status: 503, headers: {} })
+    }
+    const conversation = await on.client().connect(middle.url, { ...as('client'), profile: { ...DEFAULT_PROFILE, order: 'encrypt-before-sign' } })
+    await expect(conversation.request(place('tea'), { action: PLACE, timeoutMs: 500 })).rejects.toThrow()
+    const xml = caught ?? ''
+    const [body = ''] = /<s:Body[\s\S]*<\/s:Body>/.exec(xml) ?? []
+    const poison = edit(edit(xml, /<xenc:ReferenceList[\s\S]*?<\/xenc:ReferenceList>/, ''), body, `<s:Body>${place('poison')}</s:Body>`).replace('</s:Header>', `${body}</s:Header>`)
+    // Nor the very message, which under TLS nobody would remember to have seen.
+    for (const each of [poison, xml]) await post(on, each, {})
+    expect(on.handled.map((each) => each.body).join()).not.toContain('poison')
+    await conversation.detach()
+  })
+  test.each(both)('each kind of client is served (%s)', async (_, profile) => {
+    await using on = await world({ profile, accept: [usernameOverTls({ password })] }, 0, TLS)
+    for (const protection of ['message', 'transport'] as const) {
+      const conversation = await on.client().connect(on.url, { bootstrap: usernameOverTls({ user: 'alice', password: 'in wonderland' }), trust, profile: { ...DEFAULT_PROFILE, protection } })
+      expect((await conversation.request(place(protection), { action: PLACE, timeoutMs: 5_000 })).body).toContain(protection)
+      await conversation.close({ timeoutMs: 5_000 })
+    }
+    expect(on.security).toEqual([])
+  })
 })
