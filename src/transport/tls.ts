@@ -8,7 +8,7 @@ import type { LookupFunction } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { buildConnector } from 'undici'
 import type { Clock } from '../clock.ts'
-import { type Certificate, checkTrust, readCertificate, type Trust } from '../crypto/certificate.ts'
+import { type Certificate, checkTrust, readTlsCertificate, type Trust } from '../crypto/certificate.ts'
 import { digest } from '../crypto/hash.ts'
 import { FAULTS, SecurityFailure, TransportFailed } from '../errors.ts'
 
@@ -59,7 +59,7 @@ export function tlsConnector({ trust, credentials }: ClientTls, clock: Clock, lo
 async function judge(socket: TLSSocket, trust: Trust, now: number): Promise<void> {
   const { raw } = socket.getPeerCertificate()
   if (raw === undefined) throw new SecurityFailure('ERR_TLS_UNTRUSTED', 'the server showed no certificate', FAULTS.failedAuthentication)
-  await checkTrust(readCertificate(raw), trust, now)
+  await checkTrust(readTlsCertificate(raw), trust, now)
 }
 
 /** What OpenSSL or Node say of a certificate that is not trusted: asking again does not change it. */

@@ -3,12 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { secretKey } from '../../src/crypto/hash.ts'
 import { systemRandom } from '../../src/crypto/random.ts'
-import { type Client, DEFAULT_PROFILE, type Profile, usernameForCertificate, usernameOverTls, wcfTransport } from '../../src/index.ts'
+import { certificateOverTls, type Client, DEFAULT_PROFILE, type Profile, usernameForCertificate, usernameOverTls, wcfTransport } from '../../src/index.ts'
 import { trustAction, writeTokenRequest } from '../../src/soap/trust.ts'
 import { writeAddressing } from '../../src/soap/addressing.ts'
 import { SC13 } from '../../src/spec/versions.ts'
 import { type BootstrapCredentials, protectBootstrap } from '../../src/wss/bootstrap.ts'
 import { as, authorities, PLACE, place, SERVICE, type World, world } from '../flow/world.ts'
+import { certificate, commonName, ecKey, rsaKey } from '../unit/crypto/certificates.ts'
 import { edit, id, identity, inClear, issue, service, versions } from './forge.ts'
 import { expectAllProtected, type Given, type Meddle, middleOf, SOAP } from './middle.ts'
 
@@ -87,6 +88,17 @@ describe('a service under TLS', () => {
   ])('refuses %s', async (_, xml, tls, code) => {
     await using on = await world({ accept })
     await refused(on, xml(), code, tls)
+  })
+})
+
+describe('a service under TLS that asks for certificates', () => {
+  const key = ecKey()
+  const raw = certificate({ subject: commonName('alice'), key, from: Date.now() - 60_000, to: Date.now() + 600_000 })
+  const weak = certificate({ subject: commonName('alice'), key: rsaKey(1_024), from: Date.now() - 60_000, to: Date.now() + 600_000 })
+  test('takes one of another kind than RSA, and no weak one', async () => {
+    await using on = await world({ accept: [certificateOverTls({ trust: { verify: ({ subject }) => subject === 'CN=alice' } })] })
+    await issued(on, rst({ kind: 'tls' }), { peerCertificate: raw })
+    await refused(on, rst({ kind: 'tls' }), /^ERR_WSS_CERTIFICATE$/, { peerCertificate: weak })
   })
 })
 
