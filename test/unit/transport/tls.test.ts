@@ -11,8 +11,9 @@ import type { ClientTls } from '../../../src/transport/tls.ts'
 import { certificate, commonName, ecKey, pem } from '../crypto/certificates.ts'
 
 interface Server extends AsyncDisposable { readonly url: string }
+/** Each request has a connection of its own. */
 async function server(identity: { readonly cert: string; readonly key: string }): Promise<Server> {
-  const made = createServer(identity, (_, response) => response.writeHead(202).end())
+  const made = createServer(identity, (_, response) => response.writeHead(202, { connection: 'close' }).end())
   made.on('tlsClientError', () => undefined)
   made.listen(0, '127.0.0.1')
   await once(made, 'listening')
@@ -48,4 +49,15 @@ describe('a server whose key is no RSA key', () => {
     if (isTrusted) expect((await answer).status).toBe(202)
     else await expect(answer).rejects.toMatchObject({ code: 'ERR_WSS_UNTRUSTED' })
   })
+})
+
+test('a server that is met again is judged again', async () => {
+  await using here = await server(elliptic())
+  await using client = createHttpClient({ limits: DEFAULT_LIMITS })
+  let judged = 0
+  const trust = { verify: () => ++judged > 0 }
+  for (let times = 1; times <= 4; times++) {
+    expect((await client.post(here.url, ask({ trust }))).status).toBe(202)
+    expect(judged).toBe(times)
+  }
 })
