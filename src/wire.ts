@@ -185,7 +185,7 @@ export function decode(opened: Opened, tokenId: TokenId, principal: Principal): 
   // D9: every element that names a sequence is believed only when the token covers it.
   mustBeCovered(opened, [...reliable.elements, envelope.body])
   return {
-    tokenId, principal,
+    tokenId, principal, protection: opened.level === 'transport' ? 'transport' : 'message',
     soap: envelope.soap.name, addressing: addressing.version.name, rm: reliable.rm?.name, action: addressing.action, replyTo: addressing.replyTo,
     ...(addressing.faultTo !== undefined && { faultTo: addressing.faultTo }),
     ...(addressing.to !== undefined && { to: addressing.to }),

@@ -282,6 +282,14 @@ describe('a service that is told where to connect to', () => {
     expect(elsewhere.requests).toBe(0)
   })
 
+  test('protects what it sends there as the sequence is protected, whatever else it knows', async () => {
+    const here = await start({ addresses: () => true, dangerPrivateAddresses: true, profile: [{ ...DEFAULT_PROFILE, protection: 'transport' }, DEFAULT_PROFILE] })
+    const conversation = await here.client({ ...QUICK, listen: { port: 0, path: '/replies' } }).connect(here.url, { ...as('client'), profile: addressed })
+    expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
+    await conversation.close({ timeoutMs: 5_000 })
+    for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('tea')
+  })
+
   test('follows no redirect', async () => {
     const [there, elsewhere] = [await bystander(), await bystander()]
     there.answer = () => ({ status: 307, headers: { location: elsewhere.url } })
