@@ -154,6 +154,7 @@ class ClientFace implements Client {
     this.#inbox = new Inbox({
       listen: options.listen, limits: this.#limits, clock: this.#clock, random: this.#random, tokens: this.tokens, gate: this.#gate, tap: this.#tap, nextExchange: () => ++this.#exchanges,
       engine: () => this.#engine, line: (token) => this.#lines.get(token.peer), refused: (code, detail) => this.#refused(code, detail),
+      failed: (error) => this.#failed(error),
     })
     this.#engine = new SequenceEngine({
       ...shared, security: this.tokens, restoreDetached: true, takesSequences: false,
@@ -374,6 +375,12 @@ class ClientFace implements Client {
   /** What came to the address and belongs to no conversation: those hear of it that have it for theirs. */
   #refused(code: string, detail: string): void {
     for (const [lane, { events }] of this.#open) if (this.#engine.status(lane)?.endpoint?.kind === 'address') events.emit('security', { code, detail })
+  }
+
+  #failed(error: unknown): void {
+    const concerned = [...this.#open].filter(([lane]) => this.#engine.status(lane)?.endpoint?.kind === 'address')
+    if (concerned.length === 0) warn(error instanceof Error ? error : new Error(String(error)))
+    for (const [, { events }] of concerned) tell(events, error)
   }
 
   #observe(event: EngineEvent): void {
