@@ -91,6 +91,17 @@ describe('a service under TLS', () => {
   })
 })
 
+test('a user without a password, or of whom nothing is known, is nobody', async () => {
+  const nothing = { name: 'bob', password: secretKey(new Uint8Array()) }
+  const words: readonly unknown[] = ['', undefined, null]
+  for (const word of words) {
+    await using under = await world({ accept: [usernameOverTls({ password: () => word as string })] })
+    await refused(under, rst({ kind: 'tls', user: nothing }), /^ERR_WSS_PASSWORD$/, {})
+    await using encrypted = await world({ accept: [usernameForCertificate({ identity: SERVICE, password: () => word as string })] })
+    await refused(encrypted, rst({ kind: 'fresh-key', peer: service, user: nothing }), /^ERR_WSS_PASSWORD$/)
+  }
+})
+
 describe('a service under TLS that asks for certificates', () => {
   const key = ecKey()
   const raw = certificate({ subject: commonName('alice'), key, from: Date.now() - 60_000, to: Date.now() + 600_000 })
