@@ -32,7 +32,7 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, soapHeaders } from './transport/http.ts'
 import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer } from './transport/http-client.ts'
-import type { ClientTls } from './transport/tls.ts'
+import { type ClientTls, trustName } from './transport/tls.ts'
 import { encode, type Written } from './wire.ts'
 import { versionsOf } from './profiles/versions.ts'
 import { ReplayCache } from './wss/replay.ts'
@@ -154,6 +154,7 @@ class ClientFace implements Client {
     this.#inbox = new Inbox({
       listen: options.listen, limits: this.#limits, clock: this.#clock, random: this.#random, tokens: this.tokens, gate: this.#gate, tap: this.#tap, nextExchange: () => ++this.#exchanges,
       engine: () => this.#engine, line: (token) => this.#lines.get(token.peer), refused: (code, detail) => this.#refused(code, detail),
+      failed: (error) => this.#failed(error),
     })
     this.#engine = new SequenceEngine({
       ...shared, security: this.tokens, restoreDetached: true, takesSequences: false,
@@ -179,6 +180,8 @@ class ClientFace implements Client {
     const line = this.#line(String(url), options)
     this.#restored ??= takeUp(this.#sealed as Sealed<never>, this.tokens, this.#engine)
     const { unreadable } = await this.#restored
+    // Of several at the same moment, the first: nothing is waited for from here to the request for a token.
+    this.#speak(line)
     const known = options.name === undefined ? undefined : this.#engine.find(options.name)
     if (known !== undefined && this.#open.has(known)) throw new UsageError('ERR_NAME_TAKEN', `the conversation ${options.name} is open in this process already`)
     // Nothing is lost silently: a new conversation would stand in the place of one that holds messages.
@@ -282,9 +285,20 @@ class ClientFace implements Client {
     // S12: no other principal, and no other choice of protection, gets this token.
     const policy = digest('sha256', JSON.stringify([profile, service])).toString('hex')
     const peer: PeerKey = { endpoint: url, principal, sc: versionsOf(profile).sc, suite: profile.suite, policy }
-    const line: PeerLine = { url, bootstrap, trust, profile, peer, own: ownKeysOf(bootstrap), tls: tlsOf(bootstrap, trust) }
-    this.#lines.set(peerName(peer), line)
+    const line: PeerLine = { url, bootstrap, trust, profile, peer, own: ownKeysOf(bootstrap), tls: tlsOf(bootstrap, trust, profile) }
+    this.#speak(line)
     return line
+  }
+  /** S12: where TLS alone says who the service is, a token that one trust brought is not for another; and connections are made for all who share it. */
+  #speak(line: PeerLine): void {
+    const { peer, tls } = line
+    const name = peerName(peer)
+    const known = this.#lines.get(name)?.tls
+    const isSame = known === undefined || tls === undefined || trustName(known) === trustName(tls)
+    if (!isSame && (this.tokens.isKnown(peer) || [...this.#open.values()].some((each) => peerName(each.peer) === name))) {
+      throw new UsageError('ERR_USAGE_TRUST', 'this client speaks with that service under another trust, and one of them would count for both: give the same (of verify, the same function), or make another client')
+    }
+    this.#lines.set(name, line)
   }
   #lineOf(name: string): PeerLine {
     const line = this.#lines.get(name)
@@ -319,7 +333,9 @@ class ClientFace implements Client {
     try {
       answer = await this.#post(line, written, signal)
     } catch (error) {
-      if (!(error instanceof TransportFailed)) throw error
+      // Somebody else than whom TLS must prove: nothing was said to him, and the right one may be there the next time.
+      if (error instanceof SecurityFailure) this.#open.get(outbound.lane)?.events.emit('security', { code: error.code, detail: error.message })
+      else if (!(error instanceof TransportFailed)) throw error
       this.#engine.hint(outbound.lane, { kind: 'http-failure', cause: error }, outbound)
       return
     }
@@ -342,6 +358,12 @@ class ClientFace implements Client {
   /** What came to the address and belongs to no conversation: those hear of it that have it for theirs. */
   #refused(code: string, detail: string): void {
     for (const [lane, { events }] of this.#open) if (this.#engine.status(lane)?.endpoint?.kind === 'address') events.emit('security', { code, detail })
+  }
+
+  #failed(error: unknown): void {
+    const concerned = [...this.#open].filter(([lane]) => this.#engine.status(lane)?.endpoint?.kind === 'address')
+    if (concerned.length === 0) warn(error instanceof Error ? error : new Error(String(error)))
+    for (const [, { events }] of concerned) tell(events, error)
   }
 
   #observe(event: EngineEvent): void {
@@ -370,9 +392,9 @@ function checkLine(url: string, bootstrap: ClientBootstrap, profile: Profile): v
   const needsTls = isOverTls(bootstrap) || profile.protection === 'transport'
   if (needsTls && URL.canParse(url) && new URL(url).protocol !== 'https:') throw new UsageError('ERR_USAGE_TLS', 'a bootstrap over TLS, and the transport profile, need an https URL')
 }
-/** Over TLS it is TLS that says who the service is, so `trust` is its; otherwise the service signs, and TLS is beside it. */
-const tlsOf = (bootstrap: ClientBootstrap, trust: Trust): ClientTls | undefined =>
-  (isOverTls(bootstrap) ? { trust, credentials: bootstrap.kind === 'certificateOverTls' ? bootstrap.credentials : undefined } : undefined)
+/** Where TLS says who the service is, of the token or of each message, `trust` is its; otherwise the service signs, and TLS is beside it. */
+const tlsOf = (bootstrap: ClientBootstrap, trust: Trust, { protection }: Profile): ClientTls | undefined =>
+  (isOverTls(bootstrap) || protection === 'transport' ? { trust, credentials: bootstrap.kind === 'certificateOverTls' ? bootstrap.credentials : undefined } : undefined)
 
 /** Choice. */
 const HAND_OVERS = 3

@@ -94,11 +94,11 @@ export class Outward implements AsyncDisposable {
     await answered(outbound, answer, { gate, limits, profile, own, engine, refused: (code, detail) => this.#own.refused(code, detail) })
   }
 
-  /** The alternative of the token's suite, in the versions that the sequence keeps for life. */
-  #profileOf({ soap, addressing, rm }: LaneStatus, token: SecurityContextToken): Profile {
+  /** The alternative of the token's suite and of the sequence's protection, in the versions that it keeps for life. */
+  #profileOf({ soap, addressing, rm, protection }: LaneStatus, token: SecurityContextToken): Profile {
     const { profiles } = this.#own
-    const chosen = profiles.find((each) => each.suite === token.suite) ?? profiles[0]
-    if (chosen === undefined) throw new UsageError('ERR_USAGE_PROFILE', 'a service needs at least one profile')
+    const chosen = profiles.find((each) => each.suite === token.suite && (protection === undefined || each.protection === protection))
+    if (chosen === undefined) throw new UsageError('ERR_USAGE_PROFILE', 'the service has no profile any more that the sequence could go on in')
     return { ...chosen, rm, sc: token.sc.name, ...(soap !== undefined && { soap }), ...(addressing !== undefined && { addressing }) }
   }
 

@@ -33,7 +33,7 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
-import { bootstrapPolicy, type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Written } from './wire.ts'
+import { bootstrapPolicy, type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, protectsItself, readCovered, sessionPolicy, type Written } from './wire.ts'
 import { type Versions, versionsOf } from './profiles/versions.ts'
 import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
@@ -244,15 +244,14 @@ class ServiceFace<Tx> implements Service {
     }
     const claims = claimsOf(envelope)
     try {
-      const tls = underTls(request.tls)
       const named = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
       // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
       if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
       const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
       // WS-SC 1.3 §4: Amend, and whatever else may be asked about a context, is not offered.
       if (trust === undefined && isContextAction(claims.action)) throw new PeerViolation('ERR_TRUST_ACTION', 'an exchange about contexts that is not offered', FAULTS.actionNotSupported)
-      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, tls, wait)
-      return await this.#session(envelope, claims, { isCancel: trust?.kind === 'cancel', tls }, wait)
+      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, underTls(request.tls), wait)
+      return await this.#session(envelope, claims, { isCancel: trust?.kind === 'cancel', isUnderTls: request.tls !== undefined }, wait)
     } catch (error) {
       return this.#refuse(error, claims, 500)
     }
@@ -307,9 +306,13 @@ class ServiceFace<Tx> implements Service {
 
   // ---- everything under a token ----
 
-  async #session(envelope: Envelope, claims: Claims, { isCancel, tls }: { readonly isCancel: boolean; readonly tls: UnderTls | undefined }, wait: Wait): Promise<HttpResponse> {
+  async #session(envelope: Envelope, claims: Claims, { isCancel, isUnderTls }: { readonly isCancel: boolean; readonly isUnderTls: boolean }, wait: Wait): Promise<HttpResponse> {
     // D9: the transport profile is none without TLS.
-    const profiles = this.#profiles.filter(({ protection }) => protection === 'message' || tls !== undefined)
+    const allowed = this.#profiles.filter(({ protection }) => protection === 'message' || isUnderTls)
+    // Of several, those that protect as the message does; where there is none, it is told what it lacks.
+    const kind = protectsItself(envelope) ? 'message' : 'transport'
+    const alike = allowed.filter(({ protection }) => protection === kind)
+    const profiles = alike.length > 0 ? alike : allowed
     const expired = isCancel ? undefined : await this.#expired(envelope, profiles, claims)
     if (expired !== undefined) return expired
     const { opened, profile: chosen } = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), isCancel ? 'remembered' : 'live')

@@ -150,6 +150,12 @@ const quietly = <T>(read: () => T): T | undefined => {
   }
 }
 
+/** Whether a signature covers the message, or Security alone and leaves the rest to TLS. One that is encrypted is of the first kind. */
+export function protectsItself({ security, ids }: Envelope): boolean {
+  const info = security?.first(NS.ds, 'Signature')?.first(NS.ds, 'SignedInfo')
+  return info === undefined || info.all(NS.ds, 'Reference').some((each) => ids.get((each.attribute('URI') ?? '').slice(1))?.parent !== security)
+}
+
 /** The fault in an answer without protection, as a hint; undefined when it is no fault. */
 export function hintedFault(envelope: Envelope): ReceivedFault | undefined {
   const fault = faultOf(envelope.body)
@@ -181,7 +187,7 @@ export function decode(opened: Opened, tokenId: TokenId, principal: Principal): 
   // D9: every element that names a sequence is believed only when the token covers it.
   mustBeCovered(opened, [...reliable.elements, envelope.body])
   return {
-    tokenId, principal,
+    tokenId, principal, protection: opened.level === 'transport' ? 'transport' : 'message',
     soap: envelope.soap.name, addressing: addressing.version.name, rm: reliable.rm?.name, action: addressing.action, replyTo: addressing.replyTo,
     ...(addressing.faultTo !== undefined && { faultTo: addressing.faultTo }),
     ...(addressing.to !== undefined && { to: addressing.to }),

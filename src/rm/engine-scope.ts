@@ -185,7 +185,7 @@ export class Scope<S extends Scoped> {
     if (shell === undefined) this.#unknown(sequence, received, exchange)
     return shell
   }
-  /** D9: a sequence is known only under the token that it is bound to, and in the versions that it began with. */
+  /** D9: a sequence is known only under the token that it is bound to, in the versions and under the protection that it began with. */
   #lookup(sequence: SequenceId, received: Received): S | undefined {
     const shells = this.#names.get(sequence)
     if (shells === undefined) return undefined
@@ -196,13 +196,14 @@ export class Scope<S extends Scoped> {
   #isUnder({ facts }: S, received: Received): boolean {
     // Both sides of a context have one key: what is addressed to the peer is a message of ours, sent back by whoever stands between.
     if (received.to !== undefined && received.to === peerOf(facts)) return false
-    return facts.tokenId === received.tokenId && (received.rm === undefined || received.rm === facts.rm) && (facts.soap === undefined || facts.soap === received.soap)
+    const isProtectedAlike = facts.protection === undefined || facts.protection === received.protection
+    return isProtectedAlike && facts.tokenId === received.tokenId && (received.rm === undefined || received.rm === facts.rm) && (facts.soap === undefined || facts.soap === received.soap)
   }
   #report(shell: S, received: Received): void {
     const isOther = shell.facts.tokenId !== received.tokenId
     const isOurs = received.to !== undefined && received.to === peerOf(shell.facts)
     const code = isOther ? 'ERR_RM_SCOPE' : isOurs ? 'ERR_WSA_MIRRORED' : 'ERR_RM_VERSION_CHANGED'
-    const detail = isOther ? 'names a sequence of another token' : isOurs ? 'is addressed to the peer' : 'names a sequence of another version'
+    const detail = isOther ? 'names a sequence of another token' : isOurs ? 'is addressed to the peer' : 'names a sequence of another version, or of another protection'
     this.#own.observe?.({ kind: 'security', code, detail: `${received.body.kind} ${detail}`, lane: shell.facts.lane })
   }
   #isTaken(name: SequenceId, by: S): boolean {
@@ -241,7 +242,7 @@ export class Scope<S extends Scoped> {
     const acceptsOffer = offer !== undefined && this.#own.acceptOffers !== false
     const shell = this.#host.make({
       lane: this.#host.mint() as LaneId, role: 'responder', tokenId: received.tokenId, rm: received.rm, createdAt: this.#own.clock.now(), createMessageId: received.messageId, expiresMs: body.expiresMs,
-      principal: received.principal, soap: received.soap, addressing: received.addressing, sequence: this.#host.mint(), endpoint: endpointOf(body.acksTo), offered: offer?.sequence, offeredExpiresMs: offer?.expiresMs,
+      principal: received.principal, soap: received.soap, addressing: received.addressing, protection: received.protection, sequence: this.#host.mint(), endpoint: endpointOf(body.acksTo), offered: offer?.sequence, offeredExpiresMs: offer?.expiresMs,
       acksTo: acceptsOffer ? this.#own.address ?? received.to ?? '' : undefined,
     })
     made(shell)

@@ -90,6 +90,8 @@ export interface LaneStatus {
   readonly endpoint?: Endpoint
   readonly soap?: '1.1' | '1.2'
   readonly addressing?: '200508' | '200408'
+  /** At the responder: of the messages themselves, or of TLS. */
+  readonly protection?: 'message' | 'transport'
   readonly principal?: Principal
   /** Of the machine that decides: the Source at the initiator, the Destination at the responder. */
   readonly state: SourceState | DestinationState
@@ -134,7 +136,7 @@ export function statusOf(facts: LaneFacts, headText: string, lane: Lane | undefi
   return {
     lane: facts.lane, role: facts.role, tokenId: facts.tokenId, rm: facts.rm,
     ...(facts.name === undefined ? {} : { name: facts.name }), ...(facts.url === undefined ? {} : { url: facts.url }), ...(facts.endpoint === undefined ? {} : { endpoint: facts.endpoint }), ...(facts.soap === undefined ? {} : { soap: facts.soap }),
-    ...(facts.addressing === undefined ? {} : { addressing: facts.addressing }), ...(facts.principal === undefined ? {} : { principal: facts.principal }),
+    ...(facts.addressing === undefined ? {} : { addressing: facts.addressing }), ...(facts.protection === undefined ? {} : { protection: facts.protection }), ...(facts.principal === undefined ? {} : { principal: facts.principal }),
     state: isInitiator ? head?.source.state ?? 'creating' : head?.destination.state ?? 'none',
     ...(requests === undefined ? {} : { sequence: requests }), ...(replies === undefined ? {} : { offered: replies }),
     last: head?.source.last ?? 0, acknowledged: head?.source.acknowledged ?? [], accepted: head?.destination.accepted ?? [], consumed: head?.destination.consumed ?? 0,

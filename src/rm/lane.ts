@@ -39,10 +39,11 @@ export interface LaneFacts {
   readonly offerOnRepeat?: 'same' | 'new' | undefined
   readonly ackRequestedOnOneWay?: boolean | undefined
   readonly closeEmpty?: boolean | undefined
-  /** Responder: who made the sequence and in which versions, which it keeps for life. */
+  /** Responder: who made the sequence, in which versions and under which protection, which it keeps for life. */
   readonly principal?: Principal | undefined
   readonly soap?: '1.1' | '1.2' | undefined
   readonly addressing?: '200508' | '200408' | undefined
+  readonly protection?: 'message' | 'transport' | undefined
   readonly sequence?: SequenceId | undefined
   readonly offered?: SequenceId | undefined
   readonly offeredExpiresMs?: number | undefined

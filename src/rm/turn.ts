@@ -91,6 +91,8 @@ export interface Received {
   readonly principal: Principal
   readonly soap: '1.1' | '1.2'
   readonly addressing: '200508' | '200408'
+  /** Its own, or that of TLS, which the token's signature is only part of. */
+  readonly protection?: 'message' | 'transport'
   /** The version of the RM elements in it; undefined when it has none. */
   readonly rm: '1.0' | '1.1' | undefined
   readonly action: string

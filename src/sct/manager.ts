@@ -200,6 +200,9 @@ export class SctManager implements AsyncDisposable {
   /** The token that a newcomer gets now, if there is one. */
   newest(peer: PeerKey): TokenId | undefined { return this.#current.get(peerName(peer))?.tokenId }
 
+  /** There is one, or one is being asked for. */
+  isKnown(peer: PeerKey): boolean { return this.#current.has(peerName(peer)) }
+
   /** Undefined: no such token is known here. */
   async status(id: TokenId): Promise<TokenStatus | undefined> {
     const token = await this.#shelf.load(id)

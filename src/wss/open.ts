@@ -403,7 +403,7 @@ class Opening {
   }
 
   #checkCoverage(primary: Verified | undefined): void {
-    const { header, soap, body } = this.#envelope
+    const { header, soap, body, security } = this.#envelope
     const { level, encryptBody } = this.#policy
     const covered = primary?.covered ?? new Set<Element>()
     const required = MUST_COVER[level]
@@ -412,6 +412,9 @@ class Opening {
     if (level !== 'transport' && this.#timestamp === undefined) throw invalid('ERR_WSS_TIMESTAMP', 'the message has no Timestamp')
     // A signature under TLS that leaves out the Timestamp could be that of any other message.
     if (primary !== undefined && (this.#timestamp === undefined || !covered.has(this.#timestamp))) throw failed('ERR_WSS_COVERAGE', 'the Timestamp is not signed')
+    // WS-SecurityPolicy 1.2 §8.3: under TLS a context signs the Timestamp. What it signed more of was made to protect itself, and anybody may have seen
+    // it: under TLS, where the rest need not be signed, its signature would be taken for that of a message of his own.
+    if (level === 'transport' && primary?.signer.kind === 'context' && [...covered].some((each) => !isInside(each, security))) throw failed('ERR_WSS_COVERAGE', 'a signature over the message itself, where TLS protects it')
     if (encryptBody && !this.#bodyWasEncrypted) throw failed('ERR_WSS_NOT_ENCRYPTED', 'the Body is not encrypted')
   }
 
