@@ -26,6 +26,10 @@ export function checkCounts<T extends object>(options: T, names: readonly (keyof
   }
 }
 
+export function checkOnContextLost(choice: string | undefined): void {
+  if (choice !== undefined && choice !== 'resume' && choice !== 'report') throw new UsageError('ERR_USAGE_OPTIONS', 'onContextLost is resume or report')
+}
+
 export function checkClientBootstrap(bootstrap: ClientBootstrap, trust: Trust): void {
   const isClients = bootstrap?.kind === 'certificateOverTls' ? !('trust' in bootstrap) : 'service' in (bootstrap ?? {}) || (bootstrap?.kind === 'usernameOverTls' && 'user' in bootstrap)
   if (!isClients) {

@@ -4,23 +4,25 @@
  *
  * @module
  */
+import { answered } from './answer.ts'
 import type { ClientBootstrap } from './bootstraps.ts'
-import { checkClientBootstrap, checkCounts, checkName, checkOptions, waitOf } from './checks.ts'
+import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, waitOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Conversation, ConversationFace } from './conversation.ts'
 import type { Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
-import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, StoreFailed, TransportFailed, UsageError, WsrmError } from './errors.ts'
+import { BootstrapFailed, FAULTS, SecurityFailure, StoreFailed, TransportFailed, UsageError } from './errors.ts'
 import { Establisher, isOverTls, type Line, mustConfirm, ownKeysOf, principalOf } from './establish.ts'
 import { Gate } from './gate.ts'
 import { type ClientListenOptions, Inbox } from './inbox.ts'
 import { type ConversationEvents, Listeners, tell, warn } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
+import { type Bound, hintedContext, Recovery, saidContext } from './recovery.ts'
 import { type EngineEvent, type OpenOptions, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING } from './rm/timing.ts'
-import { addressOf, type Endpoint, type LaneId, type Outbound } from './rm/turn.ts'
+import { addressOf, type Endpoint, type Hint, type LaneId, type Outbound, type ReceivedFault } from './rm/turn.ts'
 import { type PeerKey, peerName, SctManager } from './sct/manager.ts'
 import type { TokenId } from './sct/token.ts'
 import { type Sealed, sealedStore, takeUp, type TakenUp } from './sealed.ts'
@@ -30,10 +32,9 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, soapHeaders } from './transport/http.ts'
 import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer } from './transport/http-client.ts'
-import type { ClientTls } from './transport/tls.ts'
-import { answerPolicy, encode, hintedFault, type Written } from './wire.ts'
+import { type ClientTls, trustName } from './transport/tls.ts'
+import { encode, type Written } from './wire.ts'
 import { versionsOf } from './profiles/versions.ts'
-import { read } from './wss/open.ts'
 import { ReplayCache } from './wss/replay.ts'
 
 export interface ClientOptions {
@@ -68,6 +69,13 @@ export interface ConnectOptions extends Wait {
   readonly offer?: boolean
   readonly maxPending?: number
   readonly maxPendingBytes?: number
+  /**
+   * When the peer has lost the token or the sequence: `resume` (default) goes on under another token on a new sequence, as `resumeOnNewSequence`
+   * does; `report` tells it and leaves that to the caller.
+   */
+  readonly onContextLost?: 'resume' | 'report'
+  /** Messages that were sent and not acknowledged are sent again on the new sequence: they may be delivered twice. Default: they fail. */
+  readonly dangerResendDoubtful?: boolean
 }
 export interface Client extends AsyncDisposable {
   readonly tokens: SctManager
@@ -95,6 +103,9 @@ export async function connect(url: string | URL, options: ClientOptions & Connec
 /** What belongs to a peer as one principal under one policy: how to speak to it, and the key of its token. */
 interface PeerLine extends Line { readonly peer: PeerKey }
 
+/** A conversation that is open in this process. */
+interface Open extends Bound { readonly events: Listeners<ConversationEvents> }
+
 class ClientFace implements Client {
   readonly tokens: SctManager
   readonly #limits: Limits
@@ -109,8 +120,8 @@ class ClientFace implements Client {
   /** By the name of the token's key. */
   readonly #lines = new Map<string, PeerLine>()
   readonly #establisher: Establisher
-  /** Conversations that are open in this process. */
-  readonly #open = new Map<LaneId, Listeners<ConversationEvents>>()
+  readonly #open = new Map<LaneId, Open>()
+  readonly #recovery: Recovery
   readonly #sealed: Sealed<unknown>
   #restored: Promise<TakenUp> | undefined
   #exchanges = 0
@@ -131,10 +142,10 @@ class ClientFace implements Client {
       establish: (peer, request, signal) => this.#establisher.establish(this.#lineOf(peerName(peer)), request, signal),
       renewWith: (token, request, signal, messageId) => this.#establisher.establish(this.#lineOf(token.peer), request, signal, { token, messageId }),
       cancelWith: (token, request, signal) => this.#establisher.cancel(this.#lineOf(token.peer), token, request, signal),
+      renews: (peer) => this.#lines.get(peer)?.profile.renewal !== 'replace',
     })
-    this.tokens.on('renewed', ({ tokenId }) => {
-      for (const [lane, events] of this.#open) if (this.#engine.status(lane)?.tokenId === tokenId) events.emit('renewed', { tokenId })
-    })
+    this.tokens.on('renewed', ({ tokenId }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('renewed', { tokenId }) })
+    this.tokens.on('notRenewed', ({ tokenId, error }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('notRenewed', { tokenId, error }) })
     this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache())
     this.#establisher = new Establisher({
       gate: this.#gate, clock: this.#clock, random: this.#random, limits: this.#limits,
@@ -143,6 +154,7 @@ class ClientFace implements Client {
     this.#inbox = new Inbox({
       listen: options.listen, limits: this.#limits, clock: this.#clock, random: this.#random, tokens: this.tokens, gate: this.#gate, tap: this.#tap, nextExchange: () => ++this.#exchanges,
       engine: () => this.#engine, line: (token) => this.#lines.get(token.peer), refused: (code, detail) => this.#refused(code, detail),
+      failed: (error) => this.#failed(error),
     })
     this.#engine = new SequenceEngine({
       ...shared, security: this.tokens, restoreDetached: true, takesSequences: false,
@@ -152,6 +164,7 @@ class ClientFace implements Client {
       deliver: () => Promise.resolve(undefined),
       observe: (event) => this.#observe(event),
     })
+    this.#recovery = new Recovery({ tokens: this.tokens, engine: this.#engine, clock: this.#clock, bound: (lane) => this.#open.get(lane), boundTo: (token) => this.#boundTo(token) })
   }
 
   connect(url: string | URL, options: ConnectOptions): Promise<Conversation> { return this.open(url, options) }
@@ -162,10 +175,13 @@ class ClientFace implements Client {
     checkClientBootstrap(options.bootstrap, options.trust)
     checkName(options.name)
     checkCounts(options, ['maxPending', 'maxPendingBytes'])
+    checkOnContextLost(options.onContextLost)
     if (options.name !== undefined && !this.#lasting) throw new UsageError('ERR_USAGE_NAME', 'a named conversation needs a store and a keyring')
     const line = this.#line(String(url), options)
     this.#restored ??= takeUp(this.#sealed as Sealed<never>, this.tokens, this.#engine)
     const { unreadable } = await this.#restored
+    // Of several at the same moment, the first: nothing is waited for from here to the request for a token.
+    this.#speak(line)
     const known = options.name === undefined ? undefined : this.#engine.find(options.name)
     if (known !== undefined && this.#open.has(known)) throw new UsageError('ERR_NAME_TAKEN', `the conversation ${options.name} is open in this process already`)
     // Nothing is lost silently: a new conversation would stand in the place of one that holds messages.
@@ -173,20 +189,29 @@ class ClientFace implements Client {
       throw new StoreFailed('ERR_STORE_UNREADABLE', `the conversation ${options.name} is not among those of the store that can be read, and ${unreadable} cannot be: it may be one of them. Go on with a copy of the store from before it was changed, or begin anew with another store`)
     }
     const events = new Listeners<ConversationEvents>()
+    const opened = (lane: LaneId): Open => ({
+      lane, events, peer: line.peer, resumes: options.onContextLost !== 'report', doubtful: options.dangerResendDoubtful === true ? 'move' : 'stay',
+      mustTrust: async (token) => this.#establisher.mustTrust(await this.tokens.get(token), line, options.signal), report: (error) => tell(events, error),
+    })
     // Before anything is waited for: of several who ask at the same moment one gets it.
-    if (known !== undefined) this.#open.set(known, events)
+    if (known !== undefined) this.#open.set(known, opened(known))
     const { lane, tokenId } = await this.#taken(line, options, known).catch((error: unknown) => {
       if (known !== undefined) this.#open.delete(known)
       throw error
     })
-    this.#open.set(lane, events)
-    if (known !== undefined) this.#engine.attach(lane)
+    this.#open.set(lane, opened(lane))
+    if (known !== undefined) this.#engine.attach(lane, { resumes: options.onContextLost !== 'report' })
+    /** Where it is by now. */
+    const current = (): Open => [...this.#open.values()].find((each) => each.events === events) ?? opened(lane)
     return new ConversationFace({
       lane, tokenId, engine: this.#engine, events, limits: this.#limits, random: this.#random, named: options.name !== undefined, offer: options.offer ?? true,
+      resume: (wait) => this.#recovery.resume(current(), wait),
       ended: async (how) => {
-        this.#open.delete(lane)
+        this.#open.delete(current().lane)
+        const last = this.#engine.status(lane)?.tokenId ?? tokenId
         try {
-          if (how === 'closed' && this.tokens.users(tokenId).length === 0) await this.tokens.cancel(tokenId, { timeoutMs: CANCEL_MS })
+          // A token that the conversation has left is not cancelled: it is lost to the peer, or ends by itself.
+          if (how === 'closed' && !(await this.#isBound(last))) await this.tokens.cancel(last, { timeoutMs: CANCEL_MS })
         } catch (error) {
           // The conversation has ended; that its token could not be is no reason to say that it has not.
           tell(events, error)
@@ -239,11 +264,19 @@ class ClientFace implements Client {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#recovery.close()
     await this.#engine[Symbol.asyncDispose]()
     await this.#inbox[Symbol.asyncDispose]()
     await this.tokens[Symbol.asyncDispose]()
     await this.#http[Symbol.asyncDispose]()
   }
+
+  /** Here or in another process on this store. */
+  async #isBound(token: TokenId): Promise<boolean> {
+    await this.#engine.refresh(token)
+    return this.tokens.users(token).length > 0 || await this.#engine.isBound(token)
+  }
+  #boundTo(token: TokenId): readonly Open[] { return [...this.#open.values()].filter(({ lane }) => this.#engine.status(lane)?.tokenId === token) }
 
   #line(url: string, { bootstrap, trust, profile = DEFAULT_PROFILE }: ConnectOptions): PeerLine {
     checkLine(url, bootstrap, profile)
@@ -252,9 +285,20 @@ class ClientFace implements Client {
     // S12: no other principal, and no other choice of protection, gets this token.
     const policy = digest('sha256', JSON.stringify([profile, service])).toString('hex')
     const peer: PeerKey = { endpoint: url, principal, sc: versionsOf(profile).sc, suite: profile.suite, policy }
-    const line: PeerLine = { url, bootstrap, trust, profile, peer, own: ownKeysOf(bootstrap), tls: tlsOf(bootstrap, trust) }
-    this.#lines.set(peerName(peer), line)
+    const line: PeerLine = { url, bootstrap, trust, profile, peer, own: ownKeysOf(bootstrap), tls: tlsOf(bootstrap, trust, profile) }
+    this.#speak(line)
     return line
+  }
+  /** S12: where TLS alone says who the service is, a token that one trust brought is not for another; and connections are made for all who share it. */
+  #speak(line: PeerLine): void {
+    const { peer, tls } = line
+    const name = peerName(peer)
+    const known = this.#lines.get(name)?.tls
+    const isSame = known === undefined || tls === undefined || trustName(known) === trustName(tls)
+    if (!isSame && (this.tokens.isKnown(peer) || [...this.#open.values()].some((each) => peerName(each.peer) === name))) {
+      throw new UsageError('ERR_USAGE_TRUST', 'this client speaks with that service under another trust, and one of them would count for both: give the same (of verify, the same function), or make another client')
+    }
+    this.#lines.set(name, line)
   }
   #lineOf(name: string): PeerLine {
     const line = this.#lines.get(name)
@@ -278,7 +322,7 @@ class ClientFace implements Client {
   async #transmit(outbound: Outbound, signal: AbortSignal): Promise<void> {
     const token = await this.tokens.get(outbound.tokenId)
     if (token === undefined) {
-      this.#engine.hint(outbound.lane, { kind: 'refused-answer', code: 'ERR_SCT_EXPIRED' }, outbound)
+      this.#engine.hint(outbound.lane, { kind: 'context-fault', says: 'expired', code: 'ERR_SCT_EXPIRED', proven: true }, outbound)
       return
     }
     const line = this.#lineOf(token.peer)
@@ -289,52 +333,52 @@ class ClientFace implements Client {
     try {
       answer = await this.#post(line, written, signal)
     } catch (error) {
-      if (!(error instanceof TransportFailed)) throw error
+      // Somebody else than whom TLS must prove: nothing was said to him, and the right one may be there the next time.
+      if (error instanceof SecurityFailure) this.#open.get(outbound.lane)?.events.emit('security', { code: error.code, detail: error.message })
+      else if (!(error instanceof TransportFailed)) throw error
       this.#engine.hint(outbound.lane, { kind: 'http-failure', cause: error }, outbound)
       return
     }
-    await this.#answered(outbound, line, answer, written)
-  }
-
-  async #answered(outbound: Outbound, line: Line, answer: PostAnswer, written: Written): Promise<void> {
-    if (answer.body.length === 0) {
-      const hint = answer.status < 300 ? { kind: 'empty-answer' as const, status: answer.status } : { kind: 'http-failure' as const, status: answer.status }
-      this.#engine.hint(outbound.lane, hint, outbound)
-      return
-    }
-    try {
-      const envelope = read(answer.body, this.#limits)
-      const fault = envelope.security === undefined ? hintedFault(envelope) : undefined
-      if (fault !== undefined) {
-        this.#engine.hint(outbound.lane, { kind: 'unprotected-fault', fault }, outbound)
-        return
-      }
-      const opened = await this.#gate.open(envelope, line.own, answerPolicy({ profile: line.profile, limits: this.#limits }))
-      mustConfirm(opened, written.signatureValues, line.profile)
-      const { received } = await this.#gate.receive(opened, outbound.tokenId)
-      // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
-      if (received.to === line.url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)
-      await this.#engine.receive(received, { kind: 'answer', lane: outbound.lane, to: outbound })
-    } catch (error) {
-      // D9: what is not proven changes nothing; it is told, and the wait goes on.
-      if (!(error instanceof SecurityFailure || error instanceof PeerViolation || (error instanceof WsrmError && error.code.startsWith('ERR_XML')))) throw error
-      this.#open.get(outbound.lane)?.emit('security', { code: error.code, detail: error.message })
-      this.#engine.hint(outbound.lane, { kind: 'refused-answer', code: error.code }, outbound)
-    }
+    const { profile, own, url } = line
+    await answered(outbound, answer, {
+      gate: this.#gate, limits: this.#limits, profile, own, engine: this.#engine,
+      check: (opened) => mustConfirm(opened, written.signatureValues, profile),
+      judge: (received) => {
+        // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
+        if (received.to === url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)
+        const says = received.body.kind === 'fault' && received.sequence === undefined && received.tokenId === outbound.tokenId ? saidContext(received.body.fault) : undefined
+        return says === undefined ? undefined : { kind: 'context-fault', says, code: says, proven: true }
+      },
+      // The peer that has renewed a token may have forgotten the key that this was written with: it will be written anew.
+      hintOf: (fault) => hintOf(fault, profile, () => this.tokens.isOutdated(token.id, instance)),
+      refused: (code, detail) => this.#open.get(outbound.lane)?.events.emit('security', { code, detail }),
+    })
   }
 
   /** What came to the address and belongs to no conversation: those hear of it that have it for theirs. */
   #refused(code: string, detail: string): void {
-    for (const [lane, events] of this.#open) if (this.#engine.status(lane)?.endpoint?.kind === 'address') events.emit('security', { code, detail })
+    for (const [lane, { events }] of this.#open) if (this.#engine.status(lane)?.endpoint?.kind === 'address') events.emit('security', { code, detail })
+  }
+
+  #failed(error: unknown): void {
+    const concerned = [...this.#open].filter(([lane]) => this.#engine.status(lane)?.endpoint?.kind === 'address')
+    if (concerned.length === 0) warn(error instanceof Error ? error : new Error(String(error)))
+    for (const [, { events }] of concerned) tell(events, error)
   }
 
   #observe(event: EngineEvent): void {
-    const events = event.lane === undefined ? undefined : this.#open.get(event.lane)
-    if (events === undefined) return event.kind === 'error' ? warn(event.error) : undefined
+    const open = event.lane === undefined ? undefined : this.#open.get(event.lane)
+    if (open === undefined) return event.kind === 'error' ? warn(event.error) : undefined
+    const { events } = open
     switch (event.kind) {
       case 'state': return events.emit('state', { state: event.state })
       case 'retransmit': return events.emit('retransmit', { number: event.number, tries: event.tries })
       case 'lost': return events.emit('lost', { numbers: event.numbers, reason: event.reason })
+      case 'stranded': return this.#recovery.stranded(event.lane, event.why)
+      case 'moved':
+        this.#open.delete(event.lane)
+        this.#open.set(event.to, { ...open, lane: event.to })
+        return events.emit('moved', event.report)
       case 'suspended': return events.emit('suspended', { reason: event.reason })
       case 'security': return events.emit('security', { code: event.code, ...(event.detail !== undefined && { detail: event.detail }) })
       case 'error': return tell(events, event.error)
@@ -348,17 +392,25 @@ function checkLine(url: string, bootstrap: ClientBootstrap, profile: Profile): v
   const needsTls = isOverTls(bootstrap) || profile.protection === 'transport'
   if (needsTls && URL.canParse(url) && new URL(url).protocol !== 'https:') throw new UsageError('ERR_USAGE_TLS', 'a bootstrap over TLS, and the transport profile, need an https URL')
 }
-/** Over TLS it is TLS that says who the service is, so `trust` is its; otherwise the service signs, and TLS is beside it. */
-const tlsOf = (bootstrap: ClientBootstrap, trust: Trust): ClientTls | undefined =>
-  (isOverTls(bootstrap) ? { trust, credentials: bootstrap.kind === 'certificateOverTls' ? bootstrap.credentials : undefined } : undefined)
+/** Where TLS says who the service is, of the token or of each message, `trust` is its; otherwise the service signs, and TLS is beside it. */
+const tlsOf = (bootstrap: ClientBootstrap, trust: Trust, { protection }: Profile): ClientTls | undefined =>
+  (isOverTls(bootstrap) || protection === 'transport' ? { trust, credentials: bootstrap.kind === 'certificateOverTls' ? bootstrap.credentials : undefined } : undefined)
 
 /** Choice. */
 const HAND_OVERS = 3
 /** A lane that has no name yet. */
 const OPENING = 'opening' as LaneId
 
+/** What an unprotected fault may be taken for; what it says of a key that is replaced at this moment says nothing. */
+function hintOf(fault: ReceivedFault, profile: Profile, isStale: () => boolean): Hint {
+  const says = hintedContext(fault, profile.contextLost)
+  if (says === undefined) return { kind: 'unprotected-fault', fault }
+  return isStale() ? { kind: 'http-failure' } : { kind: 'context-fault', says, code: (fault.subcode ?? fault.code).slice(0, 128) }
+}
+
 const openOptions = ({ url, profile }: PeerLine, options: ConnectOptions, endpoint: Endpoint): OpenOptions => ({
-  url, endpoint, rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
+  url, endpoint, resumes: options.onContextLost !== 'report',
+  rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
   ...(options.name !== undefined && { name: options.name }),
   ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
 })

@@ -1,5 +1,5 @@
 /**
- * A conversation: one sequence pair scoped to one token, as its user sees it. What is under way is the engine's; this only puts it into words.
+ * A conversation: one sequence pair scoped to one token at a time, as its user sees it. What is under way is the engine's; this only puts it into words.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { UsageError } from './errors.ts'
 import { type Reply, replyOf, type XmlBody } from './message.ts'
 import type { ConversationEvents, Listeners } from './observe.ts'
 import type { Limits, Wait } from './options.ts'
-import type { CloseReport, LaneStatus, PendingMessage, SequenceEngine, Ticket } from './rm/engine.ts'
+import type { CloseReport, LaneStatus, MoveReport, PendingMessage, SequenceEngine, Ticket } from './rm/engine.ts'
 import type { Content, LaneId } from './rm/turn.ts'
 import type { TokenId } from './sct/token.ts'
 
@@ -21,6 +21,7 @@ export interface SendOptions extends Wait {
   readonly headers?: readonly XmlBody[]
 }
 export interface Conversation extends AsyncDisposable {
+  /** Of the sequence that it is on now: a move changes both. */
   readonly tokenId: TokenId
   readonly status: LaneStatus
   /** Resolves when the message is durable here; its acknowledgement is the ticket's second promise. */
@@ -35,6 +36,15 @@ export interface Conversation extends AsyncDisposable {
   close(wait?: Wait): Promise<CloseReport>
   /** Stops here; everything is kept for `connect` with the same name. */
   detach(): Promise<void>
+  /**
+   * Leaves the sequence as it is and goes on on a new one, under another token when this one is lost or over; also from a sequence that ended by
+   * expiry or by the peer. What was never sent moves, in its order and with its keys; what was sent and not acknowledged may have been delivered
+   * and ends with `DeliveryFailed`, unless `dangerResendDoubtful` has it sent again. Resolves when the move is durable.
+   *
+   * @throws {UsageError} the conversation is closing or was closed
+   * @throws {BootstrapFailed} the peer gave no token; nothing has changed
+   */
+  resumeOnNewSequence(wait?: Wait): Promise<MoveReport>
   on<K extends keyof ConversationEvents>(event: K, listener: (event: ConversationEvents[K]) => void): Disposable
 }
 
@@ -47,6 +57,7 @@ export interface ConversationParts {
   readonly random: RandomSource
   readonly named: boolean
   readonly offer: boolean
+  readonly resume: (wait: Wait) => Promise<MoveReport>
   readonly ended: (how: 'closed' | 'detached') => Promise<void>
 }
 
@@ -56,7 +67,7 @@ export class ConversationFace implements Conversation {
   #report: CloseReport | undefined
 
   constructor(parts: ConversationParts) { this.#parts = parts }
-  get tokenId(): TokenId { return this.#parts.tokenId }
+  get tokenId(): TokenId { return this.#parts.engine.status(this.#parts.lane)?.tokenId ?? this.#parts.tokenId }
   get status(): LaneStatus {
     const status = this.#parts.engine.status(this.#parts.lane)
     if (status === undefined) throw new UsageError('ERR_CONVERSATION_OVER', 'the conversation is over and forgotten')
@@ -92,6 +103,15 @@ export class ConversationFace implements Conversation {
 
   async *pending(): AsyncIterable<PendingMessage> { yield* await this.#parts.engine.pending(this.#parts.lane) }
   async drained(wait: Wait = {}): Promise<void> { return this.#parts.engine.drained(this.#parts.lane, waitOf(wait)) }
+
+  async resumeOnNewSequence(wait: Wait = {}): Promise<MoveReport> {
+    if (this.#over) throw over('the conversation was closed or detached here')
+    try {
+      return await this.#parts.resume(waitOf(wait))
+    } catch (error) {
+      throw error instanceof UsageError && error.code === 'ERR_RM_STATE' ? over('the conversation is closing', error) : error
+    }
+  }
 
   async close(wait: Wait = {}): Promise<CloseReport> {
     if (this.#report !== undefined) return this.#report

@@ -56,6 +56,8 @@ export class Establisher {
     const { profile, bootstrap } = line
     const { gate, clock, random, limits } = this.#own
     const versions = bootstrapVersions(profile)
+    // Whoever opens the request has the user's password: who that may be is asked before it is written.
+    if (bootstrap.kind === 'usernameForCertificate') await checkTrust(bootstrap.service, line.trust, clock.now(), signal)
     const action = trustAction(request.sc, request.kind, 'request')
     const messageId = renewal?.messageId ?? urnUuid(random)
     const headers = writeAddressing({ action, to: line.url, messageId, replyTo: 'anonymous' }, versions.addressing, versions.soap)
@@ -85,7 +87,7 @@ export class Establisher {
     const action = trustAction(token.sc, 'cancel', 'request')
     const messageId = urnUuid(random)
     const parts = { action, headers: [], body: [writeTokenRequest(request)], declarations: {} }
-    const written = encodeUnderToken(parts, { to: line.url, messageId }, token, { profile, role: 'initiator', instance: this.#own.writing(token), now: clock.now(), random, limits })
+    const written = encodeUnderToken(parts, { to: line.url, messageId }, token, { profile, role: 'initiator', instance: this.#own.writing(token), now: clock.now(), random, limits, encryptBody: profile.encryptCancel })
     const envelope = this.#protectedAnswer(await this.#own.post(line, written, signal), 'cancel', profile.protection === 'transport')
     // The answer is the last message under the token, which has ended here already.
     const opened = await gate.open(envelope, line.own, answerPolicy({ profile, limits }), 'remembered')
@@ -125,7 +127,6 @@ export class Establisher {
     if (bootstrap.kind === 'usernameForCertificate') {
       const { signer } = opened
       if (signer?.kind !== 'encrypted-key' || signer.sha1 !== key?.sha1) throw new SecurityFailure('ERR_WSS_SIGNER', 'the answer is not signed with the key that was encrypted for the service', FAULTS.failedCheck)
-      await checkTrust(bootstrap.service, trust, now, signal)
       return { kind: 'certificate', thumbprint: bootstrap.service.sha256, subject: bootstrap.service.subject }
     }
     const principal = await authenticate(opened, { kind: 'x509', trust }, { now, signal })

@@ -57,10 +57,10 @@ export class Gate {
     return { received, token }
   }
 
-  /** Marks the message as seen. */
+  /** Marks the message as seen. TLS lets nobody repeat a message; and what is signed under it, the Timestamp alone, may be the same in two. */
   mark(opened: Opened, scope: string): 'fresh' | 'seen' {
     const [value] = opened.signatureValues
-    if (value === undefined) return 'fresh'
+    if (value === undefined || opened.level === 'transport') return 'fresh'
     const now = this.#clock.now()
     return this.#seen.insert(scope, value, opened.timestamp?.expires ?? now, now)
   }

@@ -41,6 +41,8 @@ export interface InboxOptions {
   line(token: SecurityContextToken): { readonly url: string; readonly profile: Profile; readonly own: OwnKeys } | undefined
   /** Something that was refused. */
   refused(code: string, detail: string): void
+  /** A failure of our own: whoever sent the message hears nothing of it but that. */
+  failed(error: unknown): void
 }
 /** An inbound request whose answer the engine will choose. */
 interface Waiting { readonly token: SecurityContextToken; readonly profile: Profile; readonly answer: (response: HttpResponse) => void }
@@ -81,7 +83,8 @@ export class Inbox implements AsyncDisposable {
       return response
     } catch (error) {
       if (error instanceof HttpRefused) return plain(error.status)
-      throw error
+      this.#own.failed(error)
+      return plain(500)
     }
   }
 
@@ -121,7 +124,7 @@ export class Inbox implements AsyncDisposable {
         if (!(error instanceof PeerViolation)) throw error
         this.#own.refused(error.code, error.message)
         const parts = writeFault({ row: error.fault, notUnderstood: error.notUnderstood }, versionsOf(profile))
-        return reply(500, encodeUnderToken(parts, { ...(messageId !== undefined && { relatesTo: messageId }) }, token, this.#writing(profile, token)))
+        return reply(500, encodeUnderToken(parts, { ...(messageId !== undefined && { relatesTo: messageId }) }, token, { ...this.#writing(profile, token), encryptBody: profile.encryptLifecycle }))
       }
     } catch (error) {
       if (!(error instanceof SecurityFailure || error instanceof PeerViolation || error instanceof XmlError)) throw error
@@ -145,7 +148,12 @@ export class Inbox implements AsyncDisposable {
     if (waiting === undefined) return
     if (answer === 'accepted') return waiting.answer(plain(202))
     const { token, profile } = waiting
-    waiting.answer(reply(answer.body.kind === 'fault' ? 500 : 200, encode(answer, token, this.#writing(profile, token))))
+    try {
+      waiting.answer(reply(answer.body.kind === 'fault' ? 500 : 200, encode(answer, token, this.#writing(profile, token))))
+    } catch (error) {
+      this.#own.failed(error)
+      waiting.answer(plain(500))
+    }
   }
 
   #writing(profile: Profile, token: SecurityContextToken): EncodeOptions {

@@ -19,7 +19,7 @@ export { cxf, metro, sandesha2, was, wcf, wcfTransport } from './profiles/preset
 export { type Limits, DEFAULT_LIMITS, type Wait } from './options.ts'
 // The three parts, for those who embed.
 export { SctManager, type PeerKey, type SctManagerOptions, type TokenStatus } from './sct/manager.ts'
-export { SequenceEngine, type CloseReport, type LaneStatus, type PendingMessage, type Ticket } from './rm/engine.ts'
+export { SequenceEngine, type CloseReport, type LaneStatus, type MoveReport, type PendingMessage, type Ticket } from './rm/engine.ts'
 export { createSerializer, type SctSerializer } from './serializer/serializer.ts'
 export { Keyring, type KeyringKey, type KeyWrapper } from './serializer/keyring.ts'
 export { MemoryStore, storeKey, type CommitResult, type LaneCommit, type Row, type Store, type Write } from './store/store.ts'

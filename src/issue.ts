@@ -5,7 +5,7 @@
  */
 import type { ServiceBootstrap } from './bootstraps.ts'
 import type { Clock } from './clock.ts'
-import { type Certificate, readCertificate } from './crypto/certificate.ts'
+import { type Certificate, readTlsCertificate } from './crypto/certificate.ts'
 import type { RandomSource } from './crypto/random.ts'
 import { FAULTS, SecurityFailure } from './errors.ts'
 import type { OwnKeys } from './gate.ts'
@@ -22,7 +22,7 @@ import type { OutgoingMessage, Protected } from './wss/protect.ts'
 export interface UnderTls { readonly certificate?: Certificate | undefined }
 export function underTls(tls: HttpRequest['tls']): UnderTls | undefined {
   if (tls === undefined) return undefined
-  return tls.peerCertificate === undefined ? {} : { certificate: readCertificate(tls.peerCertificate) }
+  return tls.peerCertificate === undefined ? {} : { certificate: readTlsCertificate(tls.peerCertificate) }
 }
 
 /** What a message to this service may be meant for. */

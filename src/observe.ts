@@ -13,6 +13,15 @@ export interface ConversationEvents {
   retransmit: { readonly number: number; readonly tries: number }
   /** The token has a new instance. */
   renewed: { readonly tokenId: string }
+  /** A renewal failed; the token lives on until it expires. */
+  notRenewed: { readonly tokenId: string; readonly error: unknown }
+  /** The conversation goes on on a new sequence: what was moved has its new number, what is doubtful may have been delivered and was given up. */
+  moved: {
+    readonly from: { readonly sequence?: string; readonly tokenId: string }
+    readonly to: { readonly sequence?: string; readonly tokenId: string }
+    readonly moved: readonly (readonly [from: number, to: number])[]
+    readonly doubtful: readonly number[]
+  }
   /** The conversation cannot go on by itself. */
   suspended: { readonly reason: string }
   /** These numbers are in doubt. */

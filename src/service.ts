@@ -33,7 +33,7 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
-import { bootstrapPolicy, type Claims, claimsOf, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, readCovered, sessionPolicy, type Written } from './wire.ts'
+import { bootstrapPolicy, type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, protectsItself, readCovered, sessionPolicy, type Written } from './wire.ts'
 import { type Versions, versionsOf } from './profiles/versions.ts'
 import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
@@ -68,6 +68,11 @@ export interface ServiceOptions<Tx = never> {
   readonly acceptOffer?: boolean
   /** Bind a CreateSequence without SecurityTokenReference to the token that signed it; default: refuse it. */
   readonly bindUnscopedToSigner?: boolean
+  /**
+   * A Renew without a signature of the token itself is granted to the principal who established it, as long as a renewal may come at all: whoever
+   * has his certificate or password then takes over his sequences too, where the standard wants proof of the token's key. For peers that renew so (CXF).
+   */
+  readonly dangerRenewWithoutProof?: boolean
   readonly holdReplyMs?: number
   readonly maxDeliveries?: number
   /** How long tokens live, whatever clients ask for. Default: what they ask for, between a minute and 10 hours, and 10 hours where they ask for nothing. */
@@ -142,8 +147,8 @@ class ServiceFace<Tx> implements Service {
     const shapes = new Map(Object.entries(options.operations ?? {}).map(([action, { shape }]) => [action, shape]))
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
     const { tokenLifetimeMs: lifetimeMs } = options
-    const policy = lifetimeMs === undefined ? {} : { policy: { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const } }
-    this.#tokens = new SctManager({ ...shared, ...policy } as unknown as ConstructorParameters<typeof SctManager>[0])
+    const policy = { renewWithoutProof: options.dangerRenewWithoutProof ?? false, ...(lifetimeMs !== undefined && { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const }) }
+    this.#tokens = new SctManager({ ...shared, policy } as unknown as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
     this.#outward = new Outward({
       addresses: options.addresses, dangerPrivate: options.dangerPrivateAddresses, profiles: this.#profiles, own: this.#own, limits: this.#limits, clock: this.#clock, tokens: this.#tokens, gate: this.#gate,
@@ -239,15 +244,14 @@ class ServiceFace<Tx> implements Service {
     }
     const claims = claimsOf(envelope)
     try {
-      const tls = underTls(request.tls)
       const named = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
       // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
       if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
       const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
       // WS-SC 1.3 §4: Amend, and whatever else may be asked about a context, is not offered.
       if (trust === undefined && isContextAction(claims.action)) throw new PeerViolation('ERR_TRUST_ACTION', 'an exchange about contexts that is not offered', FAULTS.actionNotSupported)
-      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, tls, wait)
-      return await this.#session(envelope, claims, { isCancel: trust?.kind === 'cancel', tls }, wait)
+      if (trust?.direction === 'request' && trust.kind !== 'cancel') return await this.#bootstrap(envelope, claims, underTls(request.tls), wait)
+      return await this.#session(envelope, claims, { isCancel: trust?.kind === 'cancel', isUnderTls: request.tls !== undefined }, wait)
     } catch (error) {
       return this.#refuse(error, claims, 500)
     }
@@ -271,7 +275,7 @@ class ServiceFace<Tx> implements Service {
     const versions = versionsOf(profile)
     const action = trustAction(answered.response.sc, answered.response.kind, 'response')
     const headers = writeAddressing({ action, messageId: urnUuid(this.#random), ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, versions.addressing, versions.soap)
-    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, elementId(this.#random))] }
+    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, elementId(answered))] }
     const { xml } = protectAnswer(message, opened, bootstrap, { profile, clock: this.#clock, random: this.#random })
     for (const { instance, secret } of answered.token.instances) this.#options.dangerTap?.secret?.({ identifier: answered.token.id, instance, secret })
     return reply(200, { xml, action, soap: versions.soap })
@@ -292,19 +296,25 @@ class ServiceFace<Tx> implements Service {
   }
 
   #ask(opened: Opened, ask: Pick<TokenAsk, 'request' | 'principal' | 'suite' | 'signer'>, messageId: string | undefined): Promise<Answered> {
-    const [value] = opened.signatureValues
-    // Under TLS nothing is signed and nobody else can send it again: what tells two requests apart is what they say.
+    const value = opened.level === 'transport' ? undefined : opened.signatureValues[0]
+    // Nobody else can send again what came under TLS, where the Timestamp is signed at most: what tells two requests apart is what they say.
     const { principal } = ask
-    const mark = value ?? JSON.stringify([principal.kind, principalName(principal), messageId ?? urnUuid(this.#random)])
+    const mark = value ?? JSON.stringify([principal.kind, principalName(principal), ask.request.kind, messageId ?? urnUuid(this.#random)])
     const until = (opened.timestamp?.expires ?? this.#clock.now()) + REPLAY_MARGIN_MS
     return this.#tokens.answer({ ...ask, peer: this.#address ?? '', replay: { key: digest('sha256', mark).toString('hex'), until }, ...(messageId !== undefined && { messageId }) })
   }
 
   // ---- everything under a token ----
 
-  async #session(envelope: Envelope, claims: Claims, { isCancel, tls }: { readonly isCancel: boolean; readonly tls: UnderTls | undefined }, wait: Wait): Promise<HttpResponse> {
+  async #session(envelope: Envelope, claims: Claims, { isCancel, isUnderTls }: { readonly isCancel: boolean; readonly isUnderTls: boolean }, wait: Wait): Promise<HttpResponse> {
     // D9: the transport profile is none without TLS.
-    const profiles = this.#profiles.filter(({ protection }) => protection === 'message' || tls !== undefined)
+    const allowed = this.#profiles.filter(({ protection }) => protection === 'message' || isUnderTls)
+    // Of several, those that protect as the message does; where there is none, it is told what it lacks.
+    const kind = protectsItself(envelope) ? 'message' : 'transport'
+    const alike = allowed.filter(({ protection }) => protection === kind)
+    const profiles = alike.length > 0 ? alike : allowed
+    const expired = isCancel ? undefined : await this.#expired(envelope, profiles, claims)
+    if (expired !== undefined) return expired
     const { opened, profile: chosen } = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), isCancel ? 'remembered' : 'live')
     const profile = { ...chosen, ...names(claims.versions) }
     const { signer } = opened
@@ -337,15 +347,33 @@ class ServiceFace<Tx> implements Service {
     }
   }
 
+  /** WS-SC 1.3 §9: who uses the last key of a token that has expired, and may still be renewed, is told so under that key; to everybody else it is as unknown. */
+  async #expired(envelope: Envelope, profiles: readonly Profile[], claims: Claims): Promise<HttpResponse | undefined> {
+    const lapsed = await Promise.all(envelope.wanted.contexts.map((each) => this.#tokens.lapsed(each as TokenId)))
+    const token = lapsed.find((each) => each !== undefined)
+    if (token === undefined) return undefined
+    // What does not open is refused as under a context that is not known.
+    const found = await this.#openUnderAny(envelope, profiles, (profile) => sessionPolicy({ profile, limits: this.#limits }), 'remembered').catch((reason: unknown) => {
+      if (reason instanceof SecurityFailure) return undefined
+      throw reason
+    })
+    if (found?.opened.signer?.kind !== 'context' || found.opened.signer.identifier !== token.id || token.suite !== found.profile.suite) return undefined
+    const error = new PeerViolation('ERR_WSC_EXPIRED', 'the context has expired', FAULTS.renewNeeded)
+    this.#events.emit('security', { code: error.code, detail: error.message })
+    const { profile, opened: { signer, signatureValues } } = found
+    return this.#protectedFault(error, claims.messageId, this.#writing({ ...profile, ...names(claims.versions) }, token, signer.instance, signatureValues), token)
+  }
+
   async #cancel(opened: Opened, signer: { readonly identifier: string; readonly instance: string | undefined }, profile: Profile): Promise<HttpResponse> {
     mustUnderstand(opened)
     const addressing = readCovered(opened)
     const known = await this.#tokens.remembered(signer.identifier as TokenId)
     if (known === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
     await this.#engine.refresh(known.id)
-    const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
-    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, elementId(this.#random))], declarations: {} }
-    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance, opened.signatureValues)))
+    const answered = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
+    const { response, token } = answered
+    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, elementId(answered))], declarations: {} }
+    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, { ...this.#writing(profile, token, signer.instance, opened.signatureValues), encryptBody: profile.encryptCancel }))
   }
 
   /**
@@ -378,7 +406,7 @@ class ServiceFace<Tx> implements Service {
 
   #protectedFault({ fault, notUnderstood }: PeerViolation, relatesTo: string | undefined, options: EncodeOptions, token: SecurityContextToken): HttpResponse {
     const parts = writeFault({ row: fault, notUnderstood }, versionsOf(options.profile))
-    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, options))
+    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, { ...options, encryptBody: options.profile.encryptLifecycle }))
   }
 
   /** Answers are written with the instance that the question was written with: the one that the peer certainly has (D23). */
@@ -440,7 +468,7 @@ class ServiceFace<Tx> implements Service {
 function tokenRequestOf(opened: Opened, action: string): TokenRequest {
   const [element] = opened.envelope.body.elements()
   if (element === undefined) throw new PeerViolation('ERR_TRUST_REQUEST', 'the Body is empty', FAULTS.invalidRequest)
-  const request = readTokenRequest(element)
+  const request = readTokenRequest(element, (id) => contextIn(opened.envelope, id))
   if (action !== trustAction(request.sc, request.kind, 'request')) throw new PeerViolation('ERR_TRUST_ACTION', 'the action says another thing than the Body', FAULTS.invalidRequest)
   return request
 }
@@ -460,8 +488,8 @@ function profilesOf(given: Profile | readonly Profile[] | undefined): readonly [
   return [first, ...rest]
 }
 
-/** The id of a token's element: the client writes it in each of its messages, beside whatever else these hold. */
-const elementId = (random: RandomSource): string => `sct-${urnUuid(random).slice('urn:uuid:'.length)}`
+/** The id of the element of the token, or of the instance, that is answered with. */
+const elementId = ({ token, response }: Answered): string => token.instances.find(({ instance }) => instance === response.token?.instance)?.elementId ?? 'sct'
 
 /** The names of the versions of a request, for the profile that its answer is written in. */
 const names = (versions: Claims['versions']): Partial<Pick<Profile, 'soap' | 'addressing' | 'rm' | 'sc'>> => ({

@@ -79,11 +79,13 @@ export function encode(outbound: Outbound, token: SecurityContextToken, options:
   return { ...protectWith(message, token, options), action: parts.action, soap: versions.soap }
 }
 
-/** A message about a token, under that token: Cancel and its answer. WS-SC 1.3 §6: the Body is signed; D23: in clear. */
-export function encodeUnderToken(parts: MessageParts, addressed: { readonly to?: string; readonly messageId?: string; readonly relatesTo?: string }, token: SecurityContextToken, options: EncodeOptions): Written {
+/** A message that is none of a sequence, under a token: Cancel and its answer, and faults. WS-SC 1.3 §6: the Body is signed; encrypted where the profile says so. */
+export function encodeUnderToken(
+  parts: MessageParts, addressed: { readonly to?: string; readonly messageId?: string; readonly relatesTo?: string }, token: SecurityContextToken, options: EncodeOptions & { readonly encryptBody: boolean },
+): Written {
   const versions = versionsOf(options.profile)
-  const addressing = writeAddressing({ action: parts.action, ...addressed, ...(addressed.messageId !== undefined && { replyTo: 'anonymous' as const }) }, versions.addressing, versions.soap)
-  const message = { soap: versions.soap, headers: [...addressing, ...parts.headers], body: parts.body, declarations: parts.declarations, encryptBody: false }
+  const addressing = writeAddressing({ action: parts.action, ...addressed, ...(addressed.messageId !== undefined && { replyTo: 'anonymous' }) }, versions.addressing, versions.soap)
+  const message = { soap: versions.soap, headers: [...addressing, ...parts.headers], body: parts.body, declarations: parts.declarations, encryptBody: options.encryptBody }
   return { ...protectWith(message, token, options), action: parts.action, soap: versions.soap }
 }
 
@@ -113,7 +115,7 @@ export const answerPolicy = (options: PolicyOptions): Policy => {
 }
 /** The policy for the messages that establish or renew a context. WS-SC 1.3 §3: the entropies in them are encrypted, by the message or by TLS. */
 export const bootstrapPolicy = ({ profile, limits, isUnderTls }: PolicyOptions & { readonly isUnderTls: boolean }): Policy => ({
-  level: isUnderTls ? 'transport' : 'headers', algorithms: acceptedBy(profile), encryptBody: !isUnderTls, signer: isUnderTls ? 'any' : 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits,
+  level: isUnderTls ? 'transport' : profile.bootstrap.accept === 'dangerBody' ? 'body' : 'headers', algorithms: acceptedBy(profile), encryptBody: !isUnderTls, signer: isUnderTls ? 'any' : 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits,
 })
 const levelOf = (profile: Profile): Level => (profile.protection === 'transport' ? 'transport' : 'headers')
 /** A minute ahead, five minutes of life: what the Java stacks hold to. */
@@ -148,17 +150,23 @@ const quietly = <T>(read: () => T): T | undefined => {
   }
 }
 
+/** Whether a signature covers the message, or Security alone and leaves the rest to TLS. One that is encrypted is of the first kind. */
+export function protectsItself({ security, ids }: Envelope): boolean {
+  const info = security?.first(NS.ds, 'Signature')?.first(NS.ds, 'SignedInfo')
+  return info === undefined || info.all(NS.ds, 'Reference').some((each) => ids.get((each.attribute('URI') ?? '').slice(1))?.parent !== security)
+}
+
 /** The fault in an answer without protection, as a hint; undefined when it is no fault. */
 export function hintedFault(envelope: Envelope): ReceivedFault | undefined {
   const fault = faultOf(envelope.body)
   return fault === undefined ? undefined : readFault(fault, envelope.header?.elements() ?? [])
 }
 
-/** The addressing of an opened message, every property of it covered. */
+/** The addressing of an opened message, every property of it covered, but where the policy asked for less. */
 export function readCovered(opened: Opened): Addressing {
   const addressing = readAddressing(opened.envelope)
   if (addressing === undefined) throw new PeerViolation('ERR_WSA_MISSING', 'the message has no addressing headers', FAULTS.messageAddressingHeaderRequired)
-  mustBeCovered(opened, addressing.elements)
+  if (opened.level !== 'body') mustBeCovered(opened, addressing.elements)
   return addressing
 }
 
@@ -179,7 +187,7 @@ export function decode(opened: Opened, tokenId: TokenId, principal: Principal): 
   // D9: every element that names a sequence is believed only when the token covers it.
   mustBeCovered(opened, [...reliable.elements, envelope.body])
   return {
-    tokenId, principal,
+    tokenId, principal, protection: opened.level === 'transport' ? 'transport' : 'message',
     soap: envelope.soap.name, addressing: addressing.version.name, rm: reliable.rm?.name, action: addressing.action, replyTo: addressing.replyTo,
     ...(addressing.faultTo !== undefined && { faultTo: addressing.faultTo }),
     ...(addressing.to !== undefined && { to: addressing.to }),
@@ -217,9 +225,13 @@ function bodyWords(opened: Opened, identifier: string, addressing: Addressing, r
 function namesSigner(envelope: Envelope, str: ScopeReference, identifier: string): boolean {
   if (str.form === 'unattached') return str.uri === identifier
   if (str.form !== 'attached') return false
-  const element = envelope.ids.get(str.uri.slice(1))
-  return element !== undefined && element.parent === envelope.security && element.local === 'SecurityContextToken' && SC_VERSIONS.has(element.ns)
-    && element.first(element.ns, 'Identifier')?.text.trim() === identifier
+  const element = contextIn(envelope, str.uri.slice(1))
+  return element?.first(element.ns, 'Identifier')?.text.trim() === identifier
+}
+/** The token of that id in our own Security header: one that stands elsewhere is none. */
+export function contextIn(envelope: Envelope, id: string): Element | undefined {
+  const element = envelope.ids.get(id)
+  return element !== undefined && element.parent === envelope.security && element.local === 'SecurityContextToken' && SC_VERSIONS.has(element.ns) ? element : undefined
 }
 
 const RESERVED: ReadonlySet<string> = new Set([...ADDRESSING_VERSIONS.keys(), ...RM_VERSIONS.keys(), ...TRUST_VERSIONS.keys(), ...SC_VERSIONS.keys(), NS.wsse, NS.wsse11, NS.wsmc])

@@ -1,5 +1,5 @@
 /**
- * X.509 certificates: the names by which messages refer to them, and whether they are trusted (D24). Only RSA of 2048 bits and more.
+ * X.509 certificates: the names by which messages refer to them, and whether they are trusted (D24). In messages only RSA of 2048 bits and more.
  *
  * @module
  */
@@ -49,13 +49,16 @@ const MOST_RSA_BITS = 8_192
 const LONGEST_CHAIN = 5
 
 /** @throws {SecurityFailure} it is no certificate, or not one of RSA with 2048 to 8192 bits */
-export function readCertificate(pemOrDer: string | Uint8Array): Certificate {
+export function readCertificate(pemOrDer: string | Uint8Array): Certificate { return readIf(pemOrDer, isStrongRsa, `RSA with ${LEAST_RSA_BITS} to ${MOST_RSA_BITS} bits`) }
+/** Of a peer under TLS, which proves keys of other kinds too: nothing is encrypted for it, and no message is signed with it. */
+export function readTlsCertificate(der: Uint8Array): Certificate { return readIf(der, isStrong, 'of a kind and size that is strong') }
+function readIf(pemOrDer: string | Uint8Array, accepts: (key: KeyObject) => boolean, wanted: string): Certificate {
   if (pemOrDer.length > 2 * MOST_CERTIFICATE_BYTES) throw refused('is too large')
   const x509 = parse(pemOrDer)
   if (x509.raw.length > MOST_CERTIFICATE_BYTES) throw refused('is too large')
   // X509Certificate forgives bytes after the end; two encodings with one meaning would have two thumbprints.
   if (typeof pemOrDer !== 'string' && pemOrDer[0] === 0x30 && pemOrDer.length !== x509.raw.length) throw refused('is followed by other bytes')
-  return certificateOf(x509)
+  return certificateOf(x509, accepts, wanted)
 }
 
 /** @throws {UsageError} it is no RSA private key of 2048 to 8192 bits; the text itself is never told */
@@ -252,9 +255,9 @@ function pathLength(constraints: Uint8Array): number | undefined {
   return length === undefined ? undefined : Number(derInteger(length.body))
 }
 
-function certificateOf(x509: X509Certificate): Certificate {
+function certificateOf(x509: X509Certificate, accepts: (key: KeyObject) => boolean, wanted: string): Certificate {
   const publicKey = keyIn(x509)
-  if (!isStrongRsa(publicKey)) throw refused(`has a key that is not RSA with ${LEAST_RSA_BITS} to ${MOST_RSA_BITS} bits`)
+  if (!accepts(publicKey)) throw refused(`has a key that is not ${wanted}`)
   const raw = new Uint8Array(x509.raw)
   try {
     const { serial, issuer, subject, ski } = factsOf(raw)
@@ -288,7 +291,7 @@ function parsePrivateKey(key: string | Uint8Array): KeyObject {
 
 const isStrongRsa = (key: KeyObject): boolean => key.asymmetricKeyType === 'rsa' && inRange(key.asymmetricKeyDetails?.modulusLength)
 const inRange = (bits: number | undefined): boolean => bits !== undefined && bits >= LEAST_RSA_BITS && bits <= MOST_RSA_BITS
-/** Authorities may have other keys than RSA. */
+/** Authorities, and peers under TLS, may have other keys than RSA. */
 const isStrong = (key: KeyObject): boolean =>
   key.asymmetricKeyType === 'rsa' || key.asymmetricKeyType === 'rsa-pss' ? inRange(key.asymmetricKeyDetails?.modulusLength) : ['ec', 'ed25519', 'ed448'].includes(key.asymmetricKeyType ?? '')
 

@@ -182,6 +182,19 @@ function taken(bytes: Buffer): KeyObject {
   bytes.fill(0)
   return key
 }
+/** A secret that is used as it is, without deriving, may be longer than the cipher wants: its first bytes are the key (peers CXF, WSS4J). */
+export function keyFor(row: CipherAlgorithm, key: KeyObject): KeyObject {
+  if (key.type !== 'secret' || (key.symmetricKeySize ?? 0) <= row.keyBytes) return key
+  const known = shortened.get(key)?.get(row.keyBytes)
+  if (known !== undefined) return known
+  const bytes = key.export()
+  const made = createSecretKey(bytes.subarray(0, row.keyBytes))
+  bytes.fill(0)
+  shortened.set(key, new Map([...shortened.get(key) ?? [], [row.keyBytes, made]]))
+  return made
+}
+/** D10: made once and kept, as long as the secret is. */
+const shortened = new WeakMap<KeyObject, ReadonlyMap<number, KeyObject>>()
 function mustFit(row: { readonly keyBytes: number }, key: KeyObject): void {
   if (key.type !== 'secret' || key.symmetricKeySize !== row.keyBytes) throw new RangeError(`the key must be a secret of ${row.keyBytes} bytes`)
 }

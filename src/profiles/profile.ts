@@ -33,6 +33,8 @@ export interface Profile {
   readonly signatureConfirmation: boolean
   /** Bodies of CreateSequence, Close, Terminate, their answers and stand-alone acknowledgements. */
   readonly encryptLifecycle: boolean
+  /** Bodies of Cancel and its answer. */
+  readonly encryptCancel: boolean
   readonly bootstrap: BootstrapProfile
   /** How CreateSequence is scoped (D23). */
   readonly str: 'header' | 'body' | 'dangerOmit'
@@ -47,6 +49,8 @@ export interface Profile {
    * A hint, never a command (D9): it makes the client ask for a token anew, nothing else.
    */
   readonly contextLost: readonly string[]
+  /** How a token lives longer: by a new key, or, at peers that give none, by another token and a new sequence under it. */
+  readonly renewal: 'renew' | 'replace'
   /** Accepted beside what we write ourselves when a message is opened. */
   readonly accept: { readonly sha1: boolean }
 }
@@ -55,6 +59,8 @@ export interface Profile {
 export interface BootstrapProfile {
   /** Absent: as the application's messages. */
   readonly addressing?: '200508' | '200408'
+  /** What of the peer's messages must be signed: every addressing header too, or Body and Timestamp alone. Ours sign all of it in any case. */
+  readonly accept: 'headers' | 'dangerBody'
   readonly order: 'sign-before-encrypt' | 'encrypt-before-sign'
   readonly encryptSignature: boolean
   /** Under X.509: the token of the signature stands first, or the EncryptedKey. */
@@ -72,10 +78,10 @@ export const DEFAULT_PROFILE: Profile = {
   soap: '1.2', addressing: '200508', rm: '1.1', sc: '200512',
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
-  includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false,
-  bootstrap: { order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
+  includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, encryptCancel: false,
+  bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
-  contextLost: ['BadContextToken'], accept: { sha1: false },
+  contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', accept: { sha1: false },
 }
 /** Basic256 as the stacks mean it: SHA-1 digests, HMAC-SHA1, RSA-SHA1. Named, because it weakens. */
 export const BASIC256_SHA1: Profile = {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { DeliveryFailed, ReplyLost, SoapFault } from '../errors.ts'
+import { DeliveryFailed, KeyMissing, ReplyLost, SealBroken, SoapFault } from '../errors.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { SctSerializer } from '../serializer/serializer.ts'
 import { type Row, type Store, storeKey, type Write } from '../store/store.ts'
@@ -45,6 +45,15 @@ export class LaneRows {
     const rest = row.key.slice(storeKey('lane').length)
     const lane = rest.slice(rest.indexOf(':') + 1, -1)
     return decodeRow<LaneHead>(this.#serializer.open('lane', { parts: [lane, row.key] }, row.value))
+  }
+  /** Undefined: one that does not open is somebody else's to report. */
+  openOrNone(row: Row): LaneHead | undefined {
+    try {
+      return this.openHead(row)
+    } catch (error) {
+      if (error instanceof SealBroken || error instanceof KeyMissing) return undefined
+      throw error
+    }
   }
   async lane(id: LaneId): Promise<KeptLane | undefined> {
     const row = await this.#row(headKey(id))

@@ -94,20 +94,23 @@ export class Scope<S extends Scoped> {
     const about = via.kind === 'answer' ? aboutOf(via.to) : undefined
     const carried = (shell: S) => ({ to: answerTo(shell.facts, received, exchange), messageId, about })
     const alone = received.sequence === undefined && (body.kind === 'empty' || body.kind === 'close-sequence-response')
-    for (const acknowledgement of received.acknowledgements) {
-      const shell = this.#named(acknowledgement.sequence, received, exchange)
-      if (shell !== undefined) add(shell, { kind: 'acknowledgement', acknowledgement, alone, ...carried(shell) })
-    }
+    const unanswerable = exchange === undefined ? undefined : this.#unanswerable(received)
+    // First what is wrong with the message itself: of several complaints that is the one that its sender must hear.
+    if (unanswerable !== undefined) this.#complain(unanswerable, received, exchange)
+    const shell = unanswerable !== undefined || body.kind === 'create-sequence' ? undefined : this.#laneOf(received, via, exchange)
+    // Then what is asked, then what is told: of a pair that is not known the sender must hear that its own sequence is not.
     for (const sequence of received.ackRequested) {
       // A numbered message is acknowledged by itself.
       if (sequence === received.sequence?.id) continue
-      const shell = this.#named(sequence, received, exchange)
-      if (shell !== undefined) add(shell, { kind: 'ack-requested', sequence, ...carried(shell) })
+      const of = this.#named(sequence, received, exchange)
+      if (of !== undefined) add(of, { kind: 'ack-requested', sequence, ...carried(of) })
     }
-    const unanswerable = exchange === undefined ? undefined : this.#unanswerable(received)
-    if (unanswerable !== undefined) return this.#complain(unanswerable, received, exchange)
+    for (const acknowledgement of received.acknowledgements) {
+      const of = this.#named(acknowledgement.sequence, received, exchange)
+      if (of !== undefined) add(of, { kind: 'acknowledgement', acknowledgement, alone, ...carried(of) })
+    }
+    if (unanswerable !== undefined) return
     if (body.kind === 'create-sequence') return this.#create(received, body, exchange, add)
-    const shell = this.#laneOf(received, via, exchange)
     if (shell !== undefined) add(shell, { kind: 'received', received, shape: this.#shapeOf(received), digest: contentDigest(body), ...carried(shell) })
   }
   /** Why a message that wants an answer cannot have one; undefined when it can, or wants none. */
@@ -124,12 +127,14 @@ export class Scope<S extends Scoped> {
     const hasReplyTo = replyTo.kind !== 'absent' || received.addressing !== '200408'
     if (messageId === undefined || (body.kind === 'create-sequence' && !hasReplyTo)) return FAULTS.messageAddressingHeaderRequired
     // BP 2.0 R1146, R1148: an answer goes to ReplyTo, or the sender is told. It goes to where the sequence was bound to, and never to where a message says.
+    // What is about a sequence that is not known here is told so, wherever its answer was to go.
+    if (bound === undefined && nameOf(received) !== undefined) return undefined
     if (body.kind !== 'create-sequence' && (isElsewhere(replyTo, bound?.endpoint) || isElsewhere(faultTo, bound?.endpoint))) return FAULTS.onlyAnonymousSupported
     return undefined
   }
   /** What the lane is that a message names, without a word to anybody. */
   #quietly(received: Received): LaneFacts | undefined {
-    const name = received.sequence?.id ?? ('sequence' in received.body ? received.body.sequence : undefined)
+    const name = nameOf(received)
     for (const shell of name === undefined ? [] : this.#names.get(name) ?? []) if (this.#isUnder(shell, received)) return shell.facts
     return undefined
   }
@@ -180,7 +185,7 @@ export class Scope<S extends Scoped> {
     if (shell === undefined) this.#unknown(sequence, received, exchange)
     return shell
   }
-  /** D9: a sequence is known only under the token that it is bound to, and in the versions that it began with. */
+  /** D9: a sequence is known only under the token that it is bound to, in the versions and under the protection that it began with. */
   #lookup(sequence: SequenceId, received: Received): S | undefined {
     const shells = this.#names.get(sequence)
     if (shells === undefined) return undefined
@@ -191,13 +196,14 @@ export class Scope<S extends Scoped> {
   #isUnder({ facts }: S, received: Received): boolean {
     // Both sides of a context have one key: what is addressed to the peer is a message of ours, sent back by whoever stands between.
     if (received.to !== undefined && received.to === peerOf(facts)) return false
-    return facts.tokenId === received.tokenId && (received.rm === undefined || received.rm === facts.rm) && (facts.soap === undefined || facts.soap === received.soap)
+    const isProtectedAlike = facts.protection === undefined || facts.protection === received.protection
+    return isProtectedAlike && facts.tokenId === received.tokenId && (received.rm === undefined || received.rm === facts.rm) && (facts.soap === undefined || facts.soap === received.soap)
   }
   #report(shell: S, received: Received): void {
     const isOther = shell.facts.tokenId !== received.tokenId
     const isOurs = received.to !== undefined && received.to === peerOf(shell.facts)
     const code = isOther ? 'ERR_RM_SCOPE' : isOurs ? 'ERR_WSA_MIRRORED' : 'ERR_RM_VERSION_CHANGED'
-    const detail = isOther ? 'names a sequence of another token' : isOurs ? 'is addressed to the peer' : 'names a sequence of another version'
+    const detail = isOther ? 'names a sequence of another token' : isOurs ? 'is addressed to the peer' : 'names a sequence of another version, or of another protection'
     this.#own.observe?.({ kind: 'security', code, detail: `${received.body.kind} ${detail}`, lane: shell.facts.lane })
   }
   #isTaken(name: SequenceId, by: S): boolean {
@@ -236,7 +242,7 @@ export class Scope<S extends Scoped> {
     const acceptsOffer = offer !== undefined && this.#own.acceptOffers !== false
     const shell = this.#host.make({
       lane: this.#host.mint() as LaneId, role: 'responder', tokenId: received.tokenId, rm: received.rm, createdAt: this.#own.clock.now(), createMessageId: received.messageId, expiresMs: body.expiresMs,
-      principal: received.principal, soap: received.soap, addressing: received.addressing, sequence: this.#host.mint(), endpoint: endpointOf(body.acksTo), offered: offer?.sequence, offeredExpiresMs: offer?.expiresMs,
+      principal: received.principal, soap: received.soap, addressing: received.addressing, protection: received.protection, sequence: this.#host.mint(), endpoint: endpointOf(body.acksTo), offered: offer?.sequence, offeredExpiresMs: offer?.expiresMs,
       acksTo: acceptsOffer ? this.#own.address ?? received.to ?? '' : undefined,
     })
     made(shell)
@@ -273,6 +279,8 @@ export class Scope<S extends Scoped> {
 }
 
 /** Neither the back-channel nor, octet by octet, what the sequence is bound to. */
+/** The sequence that a message is about. */
+const nameOf = ({ sequence, body }: Received): SequenceId | undefined => sequence?.id ?? ('sequence' in body ? body.sequence : undefined)
 const isElsewhere = (address: ReceivedAddress | undefined, bound: Endpoint | undefined): boolean =>
   address !== undefined && 'address' in address && !(bound !== undefined && 'address' in bound && bound.address === address.address)
 const endpointOf = (acksTo: ReceivedAddress): Endpoint | undefined => ('address' in acksTo ? { kind: acksTo.kind, address: acksTo.address } : undefined)

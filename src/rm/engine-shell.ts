@@ -6,7 +6,9 @@
 import type { UsageError } from '../errors.ts'
 import type { LaneCommit } from '../store/store.ts'
 import type { Exchange } from './engine-exchange.ts'
+import { numberIn } from './engine-move.ts'
 import type { Hold, Lane, LaneEvent, LaneFacts, LaneTurn } from './lane.ts'
+import type { Succession } from './source.ts'
 import type { SequenceId } from './turn.ts'
 
 export interface Shell<Tx> {
@@ -36,6 +38,12 @@ export interface Shell<Tx> {
   isDetached: boolean
   state: string
   hints: number
+  /** Times in a row that the peer was said not to know the context. */
+  doubts: number
+  /** The conversation goes on elsewhere when the peer has lost it. */
+  resumes: boolean
+  /** The lane that goes on in the place of this one. */
+  movedTo: Succession | undefined
   use: Disposable | undefined
   names: readonly SequenceId[]
   readonly maxPending: number
@@ -45,19 +53,23 @@ export interface Job<Tx> {
   readonly event: LaneEvent
   readonly exchange?: Exchange | undefined
   readonly work?: ((tx: Tx) => void | Promise<void>) | undefined
-  readonly done?: { /** With the number, for a message that was submitted. */ resolve(number?: number): void; reject(error: unknown): void } | undefined
+  readonly done?: { /** With the number of a message that was submitted, with the report of a move. */ resolve(value?: unknown): void; reject(error: unknown): void } | undefined
   /** The store is asked first whether another process has changed the lane. */
   readonly isFresh?: boolean
+  /** Of a move: the lane that takes over. */
+  readonly successor?: LaneFacts
   tries: number
 }
-export interface Waiter { readonly number: number | undefined; readonly want: 'acknowledged' | 'reply' | 'drained' | 'end'; settle(outcome: { readonly value?: unknown } | { readonly error: unknown }): void }
+export interface Waiter { number: number | undefined; readonly want: 'acknowledged' | 'reply' | 'drained' | 'quiet' | 'end'; /** Where it is kept. */ home: Set<Waiter>; settle(outcome: { readonly value?: unknown } | { readonly error: unknown }): void }
 /** What one round makes of the events of one lane. */
-export interface Batch<Tx> { readonly shell: Shell<Tx>; readonly jobs: readonly Job<Tx>[]; readonly turn: LaneTurn; readonly refused: ReadonlyMap<Job<Tx>, UsageError>; readonly headText: string; readonly commit: LaneCommit<Tx> | undefined; /** The commit writes nothing: it only tells whether what was said is still so. */ readonly isCheck: boolean; readonly isPurge: boolean; readonly writesToken: boolean }
+export interface Batch<Tx> { readonly shell: Shell<Tx>; readonly jobs: readonly Job<Tx>[]; readonly turn: LaneTurn; readonly refused: ReadonlyMap<Job<Tx>, UsageError>; readonly headText: string; readonly commit: LaneCommit<Tx> | undefined; /** The commit writes nothing: it only tells whether what was said is still so. */ readonly isCheck: boolean; readonly isPurge: boolean; readonly writesToken: boolean; readonly next?: Next<Tx> | undefined }
+/** The lane that a move makes, in the commit of the old one. */
+export interface Next<Tx> { readonly shell: Shell<Tx>; readonly lane: Lane; readonly turn: LaneTurn; readonly headText: string; readonly writesToken: boolean }
 
-export function newShell<Tx>(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number }): Shell<Tx> {
+export function newShell<Tx>(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number; readonly resumes?: boolean }): Shell<Tx> {
   return {
     facts, lane: undefined, isOver: false, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
-    deliveryTries: 0, undelivered: undefined, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, use: undefined, names: [],
+    deliveryTries: 0, undelivered: undefined, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, doubts: 0, resumes: options.resumes ?? false, movedTo: undefined, use: undefined, names: [],
     maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
   }
 }
@@ -78,3 +90,24 @@ export function isFull<Tx>(shell: Shell<Tx>, size: number): boolean {
 export function tell<Tx>(shell: Shell<Tx>, number: number, wants: readonly Waiter['want'][], outcome: { readonly value?: unknown } | { readonly error: unknown }): void {
   for (const waiter of [...shell.waiters]) if (waiter.number === number && wants.includes(waiter.want)) waiter.settle(outcome)
 }
+/** Who waits on a lane that has moved waits on its successor: for a message by its new number. What is given up is told where it was. */
+export function handOver<Tx>(from: Shell<Tx>, to: Shell<Tx>, succession: Succession): void {
+  for (const waiter of [...from.waiters]) {
+    const number = waiter.number === undefined ? undefined : numberIn(succession, waiter.number)
+    if (waiter.want === 'quiet' || (waiter.number !== undefined && number === undefined)) continue
+    from.waiters.delete(waiter)
+    waiter.number = number
+    waiter.home = to.waiters
+    to.waiters.add(waiter)
+  }
+  to.queue.push(...takeAsked(from))
+}
+const isAsked = <Tx>({ event }: Job<Tx>): boolean => event.kind === 'submit' || event.kind === 'close'
+/** What callers have asked of the lane and was not handled yet. */
+function takeAsked<Tx>(shell: Shell<Tx>): readonly Job<Tx>[] {
+  const asked = shell.queue.filter(isAsked)
+  shell.queue.splice(0, shell.queue.length, ...shell.queue.filter((job) => !isAsked(job)))
+  return asked
+}
+/** Somebody on this lane is to be told where it goes on; whoever moves it may not have heard that it was done. */
+export const isAwaited = <Tx>(shell: Shell<Tx>): boolean => shell.waiters.size > 0 || shell.queue.some((job) => isAsked(job) || job.successor !== undefined)

@@ -11,6 +11,7 @@ import type { Principal, TokenId } from '../sct/token.ts'
 import type { SctSerializer } from '../serializer/serializer.ts'
 import type { Store } from '../store/store.ts'
 import type { DestinationState } from './destination.ts'
+import type { MoveReport } from './engine-move.ts'
 import type { Lane, LaneFacts, LaneHead } from './lane.ts'
 import type { Outcome, SourceState } from './source.ts'
 import type { RmTiming } from './timing.ts'
@@ -70,6 +71,8 @@ export interface OpenOptions {
   readonly closeEmpty?: boolean
   /** Where the peer is to send to; default: to the back-channels. */
   readonly endpoint?: Endpoint
+  /** When the peer has lost the context or the sequence, this is told as `stranded` and the lane waits for `move`; default: it ends. */
+  readonly resumes?: boolean
   readonly maxPending?: number
   readonly maxPendingBytes?: number
 }
@@ -87,6 +90,8 @@ export interface LaneStatus {
   readonly endpoint?: Endpoint
   readonly soap?: '1.1' | '1.2'
   readonly addressing?: '200508' | '200408'
+  /** At the responder: of the messages themselves, or of TLS. */
+  readonly protection?: 'message' | 'transport'
   readonly principal?: Principal
   /** Of the machine that decides: the Source at the initiator, the Destination at the responder. */
   readonly state: SourceState | DestinationState
@@ -100,6 +105,8 @@ export interface LaneStatus {
   readonly consumed: number
   /** Not settled at the initiator; accepted and not consumed at the responder. */
   readonly pending: number
+  /** The lane that goes on in its place. */
+  readonly movedTo?: LaneId
 }
 export interface RestoreReport { readonly lanes: number; readonly tokens: number; readonly quarantined: readonly { readonly key: string; readonly error: unknown }[] }
 export type EngineEvent =
@@ -109,6 +116,9 @@ export type EngineEvent =
   | { readonly kind: 'delivered'; readonly lane: LaneId; readonly number: number }
   | { readonly kind: 'lost'; readonly lane: LaneId; readonly numbers: readonly number[]; readonly reason: string }
   | { readonly kind: 'suspended'; readonly lane: LaneId; readonly reason: string }
+  /** Only `move` helps: the context is lost to the peer or has expired, or it does not know the sequence. The first two may be said by anybody (D9). */
+  | { readonly kind: 'stranded'; readonly lane: LaneId; readonly why: 'lost' | 'expired' | 'sequence' }
+  | { readonly kind: 'moved'; readonly lane: LaneId; readonly to: LaneId; readonly report: MoveReport }
   | { readonly kind: 'security'; readonly code: string; readonly detail?: string; readonly lane?: LaneId }
   | { readonly kind: 'error'; readonly error: Error; readonly lane?: LaneId }
 /** How a received message came: as an inbound request, or as the answer to one of ours. */
@@ -126,10 +136,11 @@ export function statusOf(facts: LaneFacts, headText: string, lane: Lane | undefi
   return {
     lane: facts.lane, role: facts.role, tokenId: facts.tokenId, rm: facts.rm,
     ...(facts.name === undefined ? {} : { name: facts.name }), ...(facts.url === undefined ? {} : { url: facts.url }), ...(facts.endpoint === undefined ? {} : { endpoint: facts.endpoint }), ...(facts.soap === undefined ? {} : { soap: facts.soap }),
-    ...(facts.addressing === undefined ? {} : { addressing: facts.addressing }), ...(facts.principal === undefined ? {} : { principal: facts.principal }),
+    ...(facts.addressing === undefined ? {} : { addressing: facts.addressing }), ...(facts.protection === undefined ? {} : { protection: facts.protection }), ...(facts.principal === undefined ? {} : { principal: facts.principal }),
     state: isInitiator ? head?.source.state ?? 'creating' : head?.destination.state ?? 'none',
     ...(requests === undefined ? {} : { sequence: requests }), ...(replies === undefined ? {} : { offered: replies }),
     last: head?.source.last ?? 0, acknowledged: head?.source.acknowledged ?? [], accepted: head?.destination.accepted ?? [], consumed: head?.destination.consumed ?? 0,
+    ...(head?.source.movedTo === undefined ? {} : { movedTo: head.source.movedTo.lane }),
     pending: (isInitiator ? lane?.source.pendingCount : lane?.destination.waiting) ?? 0,
   }
 }

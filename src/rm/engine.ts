@@ -12,17 +12,19 @@ import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { CommitResult, Expectation, LaneCommit, Row, Write } from '../store/store.ts'
 import { Exchange } from './engine-exchange.ts'
+import { type Ground, groundOf, type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
 import { errorOf, indexKeys, LaneRows, lostError, nameKey, tokenKey } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
-import { type Batch, isFull, type Job, newShell, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
+import { type Batch, handOver, isAwaited, isFull, type Job, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
 import {
   type CloseReport, type DeliveryOutcome, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
 import { type Hold, Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
-import type { SentRow, SentStatus } from './source.ts'
+import type { SentRow, SentStatus, Succession } from './source.ts'
 import { backoff } from './timing.ts'
-import { type Content, type Delivery, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
+import { type Content, type Delivery, emptyTurn, encodeRow, type ExchangeId, headKey, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
 
+export type { MoveReport } from './engine-move.ts'
 export type * from './engine-words.ts'
 
 /** A commit that fails so often is not tried again for the same event. */
@@ -32,6 +34,8 @@ const COMMIT_WAIT_MS = 50
 const LEAST_SLEEP_MS = 1_000
 /** So many unprotected refusals in a row end the calls that wait; the messages stay. */
 const HINTS_TO_SUSPEND = 3
+/** One could be a stray answer; while nothing was ever sent in the sequence nothing is lost by believing the first. */
+const DOUBTS_TO_STRAND = 2
 /** A commit that is under way is over after one look more; a crash of the lane may want another. */
 const REPLY_LOOKS = 3
 
@@ -44,6 +48,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #tokens = new Map<TokenId, number | 'absent'>()
   readonly #exchanges = new Map<ExchangeId, Exchange>()
   readonly #ready = new Set<Shell<Tx>>()
+  /** Where conversations went on whose first lanes are forgotten: a long one may move often. */
+  readonly #forgotten = new Map<LaneId, LaneId>()
   readonly #abort = new AbortController()
   #pumping: Promise<void> | undefined
   #alarm: { readonly at: number; readonly why: 'awaited' | undefined; cancel(): void } | undefined
@@ -86,19 +92,22 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    */
   async submit(lane: LaneId, content: Content, shape: 'one-way' | 'request', key: string, wait: Wait = {}): Promise<Ticket> {
     this.#assertRunning()
-    const shell = this.#get(lane)
-    const size = content.body.length
-    // Also what this one knows already: it is no new message, even where none is taken any more.
-    for (const each of [shell, ...this.#ended(shell)]) {
-      // Nothing is waited for where it can be helped: messages are numbered in the order of the calls.
-      const known = (each.lane ?? await this.#present(each)).source.status(key)
-      if (known === undefined) continue
-      if (known.digest !== digestOf(content, shape)) throw new UsageError('ERR_KEY_REUSED', `the key of message ${known.number} was given to another message`, { numbers: [known.number] })
-      return this.#ticket(each, key, known.number)
+    const digest = digestOf(content, shape)
+    for (;;) {
+      const shell = this.#get(lane)
+      // Also what this one knows already: it is no new message, even where none is taken any more.
+      for (const each of [shell, ...this.#before(shell)]) {
+        // Nothing is waited for where it can be helped: messages are numbered in the order of the calls.
+        const known = (each.lane ?? await this.#present(each)).source.status(key)
+        if (known === undefined) continue
+        if (known.digest !== digest) throw new UsageError('ERR_KEY_REUSED', `the key of message ${known.number} was given to another message`, { numbers: [known.number] })
+        return this.#ticket(each, key, known.number)
+      }
+      if (!isFull(shell, content.body.length)) break
+      await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
     }
-    while (isFull(shell, size) && (await this.#present(shell)).source.status(key) === undefined) await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
-    const number = await this.#enqueue(shell, { event: { kind: 'submit', content, shape, key, digest: digestOf(content, shape) }, tries: 0 })
-    return this.#ticket(shell, key, number as number)
+    const number = await this.#enqueue(this.#get(lane), { event: { kind: 'submit', content, shape, key, digest }, tries: 0 })
+    return this.#ticket(this.#get(lane), key, number as number)
   }
 
   /** The words of a verified message. Resolves when all that it changes is durable; a request's exchange may then still wait for its reply. */
@@ -110,7 +119,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const add = (shell: Shell<Tx>, event: LaneEvent): void => {
       exchange?.begin()
       shell.hints = 0
-      jobs.push(this.#enqueue(shell, { event, exchange, tries: 0 }))
+      shell.doubts = 0
+      jobs.push(this.#enqueue(shell, { event: event.kind === 'received' ? { ...event, resumes: shell.resumes } : event, exchange, tries: 0 }))
     }
     this.#scope.sort(received, via, exchange, add)
     if (received.body.kind === 'make-connection' && exchange !== undefined) {
@@ -157,18 +167,55 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   hint(lane: LaneId, hint: Hint, about?: Outbound): void {
     const shell = this.#shells.get(lane)
     if (shell === undefined || this.#abort.signal.aborted) return
-    if (hint.kind === 'unprotected-fault' || hint.kind === 'refused-answer') this.#suspect(shell, hint)
+    if (hint.kind === 'context-fault') this.#doubt(shell, hint)
+    else if (hint.kind === 'unprotected-fault' || hint.kind === 'refused-answer') this.#suspect(shell, hint)
     this.#later(shell, { kind: 'hint', hint, about: about === undefined ? undefined : aboutOf(about) })
   }
 
   /** Drains, closes, terminates; resolves when the sequence has ended. An abort ends the waiting, not the closing. */
   async close(lane: LaneId, wait: Wait = {}): Promise<CloseReport> {
     this.#assertRunning()
+    await this.#enqueue(this.#get(lane), { event: { kind: 'close' }, tries: 0 })
+    for (;;) {
+      const shell = this.#get(lane)
+      const { source } = await this.#present(shell)
+      if (shell !== this.#get(lane)) continue
+      if (source.state === 'ended') return { outcome: source.outcome ?? 'terminated', lost: await this.#lostIn(shell) }
+      await this.#until(shell, { number: undefined, want: 'end' }, wait)
+    }
+  }
+  /** By the numbers that they had, also on sequences that the conversation has left. */
+  async #lostIn(shell: Shell<Tx>): Promise<readonly number[]> {
+    const chain = [...this.#predecessors(shell)].reverse()
+    const rows = await Promise.all([...chain, shell.facts.lane].map((lane) => this.#rows.sent(lane)))
+    return rows.flat().filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number)
+  }
+  /**
+   * The conversation goes on on a new sequence under that token; callers keep the lane's name, keys, tickets and waits. Durable when it
+   * resolves: all of it or nothing. A lane that ended has what it gave up moved.
+   *
+   * @throws {UsageError} the lane is closing: everything in it is acknowledged already
+   */
+  async move(lane: LaneId, wish: MoveWish): Promise<MoveReport> {
+    this.#assertRunning()
     const shell = this.#get(lane)
-    await this.#enqueue(shell, { event: { kind: 'close' }, tries: 0 })
-    if ((await this.#present(shell)).source.state !== 'ended') await this.#until(shell, { number: undefined, want: 'end' }, wait)
-    const rows = await this.#rows.sent(shell.facts.lane)
-    return { outcome: (await this.#present(shell)).source.outcome ?? 'terminated', lost: rows.filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number) }
+    const successor = successorOf(shell.facts, wish.token, () => this.#mint(), this.#own.clock.now())
+    return await this.#enqueue(shell, { event: { kind: 'move', to: successor.lane, doubtful: wish.doubtful, behind: wish.behind }, successor, tries: 0 }) as MoveReport
+  }
+  /** Sends nothing new until `hurry`, and resolves when everything that was sent has come to its end. */
+  async quiet(lane: LaneId, wait: Wait): Promise<void> {
+    const shell = this.#get(lane)
+    await this.#enqueue(shell, { event: { kind: 'pace', window: 0 }, tries: 0 })
+    if (!(await this.#present(shell)).source.isQuiet) await this.#until(shell, { number: undefined, want: 'quiet' }, wait)
+  }
+  hurry(lane: LaneId): void { this.#later(this.#get(lane), { kind: 'pace' }) }
+  /** The peer was said to have lost the context, and nothing that is proven has come since. */
+  isDoubted(lane: LaneId): boolean { return this.#get(lane).doubts > 0 }
+  /** The calls that wait end with this error; the messages stay. */
+  suspend(lane: LaneId, error: Error): void {
+    const shell = this.#get(lane)
+    this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: error.message.slice(0, 256) })
+    this.#endWaits(shell, error)
   }
   /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
   async detach(lane: LaneId): Promise<void> {
@@ -178,14 +225,18 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const waiter of [...shell.waiters]) waiter.settle({ error: new UsageError('ERR_DETACHED', 'the conversation was detached; what was accepted stays') })
     await this.#pumping
   }
-  attach(lane: LaneId): void {
+  attach(lane: LaneId, options: Pick<OpenOptions, 'resumes'> = {}): void {
     const shell = this.#get(lane)
-    shell.isDetached = false
-    this.#later(shell, { kind: 'time' })
+    shell.resumes = options.resumes ?? false
+    // A sequence that the conversation has left may still be on its way to its end.
+    for (const each of [shell, ...this.#before(shell).filter(({ isOver }) => !isOver)]) {
+      each.isDetached = false
+      this.#later(each, { kind: 'time' })
+    }
   }
   /** The live lane of that name. */
   find(name: string): LaneId | undefined {
-    for (const shell of this.#shells.values()) if (shell.facts.name === name && !shell.isOver) return shell.facts.lane
+    for (const shell of this.#shells.values()) if (shell.facts.name === name && !shell.isOver && shell.movedTo === undefined) return shell.facts.lane
     return undefined
   }
   /** The ticket of a message that was submitted under that key, also before a restart. */
@@ -200,9 +251,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    * @throws {SoapFault | ReplyLost | DeliveryFailed} how it ended otherwise
    */
   async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
-    const shell = (await this.#earlier(this.#get(lane), key))?.shell ?? this.#get(lane)
     for (let tries = 0; ; tries++) {
+      const shell = (await this.#earlier(this.#get(lane), key))?.shell ?? this.#get(lane)
       const status = (await this.#present(shell)).source.status(key)
+      // Moved while we looked for it.
+      if (status === undefined && shell !== this.#get(lane)) continue
       if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
       if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
       if (status.settled === undefined) return (await this.#until(shell, { number: status.number, want: 'reply' }, wait)) as Content
@@ -213,13 +266,21 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
   }
-  /** D18: a conversation of that name that has ended still knows its keys, until it is forgotten: who did not hear the end asks again for what is done. */
-  #ended({ facts: { role, name, url, lane } }: Shell<Tx>): readonly Shell<Tx>[] {
-    if (role !== 'initiator' || name === undefined) return []
-    return [...this.#shells.values()].filter((each) => each.isOver && each.facts.name === name && each.facts.url === url && each.facts.lane !== lane)
+  /** D18: a conversation of that name that has ended still knows its keys, until it is forgotten: who did not hear the end asks again for what is done. So do the sequences that this one goes on for. */
+  #before(shell: Shell<Tx>): readonly Shell<Tx>[] {
+    const { role, name, url, movedFrom } = shell.facts
+    if (role !== 'initiator' || (name === undefined && movedFrom === undefined)) return []
+    const predecessors = this.#predecessors(shell)
+    return [...this.#shells.values()].filter((each) => each !== shell && (predecessors.has(each.facts.lane) || (name !== undefined && each.isOver && each.facts.name === name && each.facts.url === url)))
+  }
+  /** The lanes that this one goes on for, the last one first. */
+  #predecessors(shell: Shell<Tx>): ReadonlySet<LaneId> {
+    const lanes = new Set<LaneId>()
+    for (let lane = shell.facts.movedFrom; lane !== undefined && !lanes.has(lane); lane = this.#shells.get(lane)?.facts.movedFrom) lanes.add(lane)
+    return lanes
   }
   async #earlier(of: Shell<Tx>, key: string): Promise<{ readonly shell: Shell<Tx>; readonly status: SentStatus } | undefined> {
-    for (const shell of this.#ended(of)) {
+    for (const shell of this.#before(of)) {
       const status = (await this.#present(shell)).source.status(key)
       if (status !== undefined) return { shell, status }
     }
@@ -228,7 +289,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** Resolves when nothing is pending. */
   async drained(lane: LaneId, wait: Wait = {}): Promise<void> {
     const shell = this.#get(lane)
-    if ((await this.#present(shell)).source.pendingCount === 0 && shell.queue.length === 0) return
+    const isDrained = (await this.#present(shell)).source.pendingCount === 0 && shell.queue.length === 0
+    if (shell !== this.#get(lane)) return this.drained(lane, wait)
+    if (isDrained) return
     await this.#until(shell, { number: undefined, want: 'drained' }, wait)
   }
   /** Messages that are not settled, in order. */
@@ -242,8 +305,16 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const bound = [...this.#shells.values()].filter((shell) => shell.facts.tokenId === token && !shell.isOver)
     await Promise.allSettled(bound.map((shell) => this.#enqueue(shell, { event: { kind: 'time' }, isFresh: true, tries: 0 })))
   }
+  /** Sequences of any process on this store are bound to the token and have not ended: it is not to be cancelled. */
+  async isBound(token: TokenId): Promise<boolean> {
+    for await (const row of this.#rows.heads()) {
+      const known = this.#rows.openOrNone(row)
+      if (known !== undefined && known.facts.tokenId === token && known.source.state !== 'ended') return true
+    }
+    return false
+  }
   status(lane: LaneId): LaneStatus | undefined {
-    const shell = this.#shells.get(lane)
+    const shell = this.#current(lane)
     return shell === undefined ? undefined : statusOf(shell.facts, shell.headText, shell.lane)
   }
   /** Every lane, ended ones too until they are forgotten. */
@@ -381,6 +452,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     let token: Write | undefined
     let tokenRevision: number | 'absent'
     let claimed: Expectation | undefined
+    let ground: Ground | undefined
     try {
       if (shell.queue.some((job) => job.isFresh) && !shell.isNew && (await this.#rows.revision(shell.facts.lane)) !== shell.revision) shell.lane = undefined
       if (shell.lane === undefined) await this.#load(shell)
@@ -395,6 +467,20 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         token = { put: tokenKey(shell.facts.tokenId), value: await this.#own.security.serialize(shell.facts.tokenId) }
         tokensWritten.add(shell.facts.tokenId)
       }
+      if (shell.movedTo !== undefined && isAwaited(shell)) await this.#follow(shell, shell.movedTo)
+      const successor = shell.isNew ? undefined : shell.queue.find((job) => job.successor !== undefined)?.successor
+      if (successor !== undefined && shell.movedTo === undefined) {
+        const found = await groundOf(shell, successor, tokensWritten, {
+          rows: this.#rows, tokenRevision: (id) => this.#tokenRevision(id), serialize: (id) => this.#own.security.serialize(id),
+        })
+        if (found === 'stale') shell.lane = undefined
+        if (found === 'stale' || found === 'later') {
+          this.#ready.add(shell)
+          return undefined
+        }
+        if (found === 'taken') this.#refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
+        else ground = found
+      }
     } catch (error) {
       if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
       else this.#fail(shell, shell.queue.splice(0), error)
@@ -405,15 +491,18 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       this.#dissolve(shell)
       return undefined
     }
-    const jobs = shell.isCareful ? shell.queue.splice(0, 1) : shell.queue.splice(0)
+    const jobs = shell.queue.splice(0, shell.isCareful ? 1 : batchOf(shell))
     const now = this.#own.clock.now()
     const turn: LaneTurn = { ...emptyTurn(), holds: [] }
     const refused = new Map<Job<Tx>, UsageError>()
     let work: Job<Tx>['work']
+    let next: Next<Tx> | undefined
     for (const [index, job] of jobs.entries()) {
       try {
         const { consumed } = lane.destination
+        const taken = job.event.kind === 'move' && ground !== undefined && lane.source.movedTo === undefined ? this.#taken(shell, lane, job.event.doubtful, ground, now) : undefined
         const inner = lane.handle(this.#withHeld(shell, job.event), now)
+        next ??= taken
         // Another process may have consumed the message meanwhile: then the effect is there already.
         if (job.work !== undefined && lane.destination.consumed > consumed) work = job.work
         turn.persist.push(...inner.persist)
@@ -423,7 +512,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         turn.holds.push(...inner.holds)
       } catch (error) {
         // What a caller asks for is refused before anything has changed.
-        if (error instanceof UsageError && (job.event.kind === 'submit' || job.event.kind === 'close')) {
+        if (error instanceof UsageError && (job.event.kind === 'submit' || job.event.kind === 'close' || job.event.kind === 'move')) {
           refused.set(job, error)
           continue
         }
@@ -453,8 +542,37 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (shell.isNew) for (const key of indexKeys(shell.facts)) writes.push(this.#rows.index(key, shell.facts.lane))
     // A name may have gone over to another lane.
     else if (isPurge && (shell.facts.role === 'responder' || claimed !== undefined)) for (const key of indexKeys(shell.facts)) writes.push({ delete: key })
+    if (next !== undefined && ground !== undefined) {
+      const { facts } = next.shell
+      expect.push({ head: headKey(facts.lane), revision: 'absent' }, ...ground.expect)
+      writes.push(...[...next.turn.persist, { put: headKey(facts.lane), value: next.lane.headRow().value }].map((write) => this.#rows.seal(facts.lane, write)), ...ground.writes)
+    }
     const commit: LaneCommit<Tx> = { expect, writes, ...(work === undefined ? {} : { work }) }
-    return { shell, jobs, turn, refused, headText, commit, isCheck: false, isPurge, writesToken: token !== undefined }
+    return { shell, jobs, turn, refused, headText, commit, isCheck: false, isPurge, writesToken: token !== undefined, next }
+  }
+  #refuseMove(shell: Shell<Tx>, error: UsageError): void {
+    for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
+      shell.queue.splice(shell.queue.indexOf(job), 1)
+      job.done?.reject(error)
+    }
+  }
+  #taken(from: Shell<Tx>, old: Lane, doubtful: MoveWish['doubtful'], { facts, writesToken }: Ground, now: number): Next<Tx> {
+    const { lane, turn } = succeed(old, facts, doubtful, this.#settings, now)
+    return { shell: newShell<Tx>(facts, from), lane, turn, headText: new TextDecoder().decode(lane.headRow().value), writesToken }
+  }
+  /** The lane was moved, by another process or in a commit that was not heard of: who waits here goes along. */
+  async #follow(shell: Shell<Tx>, succession: Succession): Promise<void> {
+    const known = this.#shells.get(succession.lane)
+    const head = known === undefined ? await this.#rows.head(succession.lane) : undefined
+    const to = known ?? (head === undefined ? undefined : this.#shell(head.facts, shell))
+    if (to === undefined) return
+    if (known === undefined) {
+      Object.assign(to, { isNew: false, isDetached: shell.isDetached })
+      this.#keepToken(to)
+      this.#observe({ kind: 'moved', lane: shell.facts.lane, to: to.facts.lane, report: reportOf(shell.lane ?? await this.#present(shell), { tokenId: to.facts.tokenId }) })
+    }
+    handOver(shell, to, succession)
+    this.#later(to, { kind: 'time' })
   }
   /**
    * The row of the lane's name, as it must still be when the lane is first written, or forgotten: two processes do not make two of one name.
@@ -508,13 +626,15 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       this.#rename(shell)
       this.#keepToken(shell)
     }
+    if (batch.next !== undefined) this.#succeeded(shell, batch.next)
     for (const outbound of turn.transmit) this.#send(shell, outbound)
     for (const hold of turn.holds) this.#hold(shell, hold)
     for (const settlement of turn.settle) this.#settle(shell, settlement)
+    if (batch.next !== undefined) this.#goOn(shell, batch.next)
     for (const job of jobs) {
       const error = batch.refused.get(job)
       if (job.event.kind === 'consumed') this.#consumed(shell, job.event.number)
-      if (error === undefined) job.done?.resolve(job.event.kind === 'submit' ? shell.lane?.source.status(job.event.key)?.number : undefined)
+      if (error === undefined) job.done?.resolve(this.#resultOf(shell, job.event))
       else {
         job.done?.reject(error)
       }
@@ -523,11 +643,38 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#settleWaiters(shell)
     this.#deliverNext(shell)
   }
+  #resultOf({ lane }: Shell<Tx>, event: LaneEvent): unknown {
+    if (event.kind === 'submit') return lane?.source.status(event.key)?.number
+    const to = lane?.source.movedTo
+    if (event.kind !== 'move' || lane === undefined || to === undefined) return undefined
+    const { tokenId, sequence } = this.status(to.lane) ?? lane.facts
+    return reportOf(lane, { tokenId, ...(sequence === undefined ? {} : { sequence }) })
+  }
+  /** The lane has moved: its successor is there, with all who wait for what it took over. */
+  #succeeded(from: Shell<Tx>, { shell, lane, headText, writesToken }: Next<Tx>): void {
+    const { facts } = shell
+    this.#shells.set(facts.lane, shell)
+    this.#scope.enter(shell)
+    Object.assign(shell, { lane, headText, revision: 1, isNew: false, isDetached: from.isDetached })
+    if (writesToken) this.#tokens.set(facts.tokenId, 1)
+    this.#rename(shell)
+    this.#keepToken(shell)
+    from.movedTo = from.lane?.source.movedTo
+    if (from.movedTo !== undefined) handOver(from, shell, from.movedTo)
+  }
+  #goOn(from: Shell<Tx>, { shell, turn }: Next<Tx>): void {
+    if (from.lane !== undefined) this.#observe({ kind: 'moved', lane: from.facts.lane, to: shell.facts.lane, report: reportOf(from.lane, { tokenId: shell.facts.tokenId }) })
+    for (const outbound of turn.transmit) this.#send(shell, outbound)
+    for (const settlement of turn.settle) this.#settle(shell, settlement)
+    this.#settleWaiters(shell)
+    if (shell.queue.length > 0) this.#wake(shell)
+  }
   /** D2: a commit that did not come about is a crash of the lane. */
   #crash(batch: Batch<Tx>, result: CommitResult): void {
     const { shell } = batch
     shell.lane = undefined
     this.#tokens.delete(shell.facts.tokenId)
+    if (batch.next !== undefined) this.#tokens.delete(batch.next.shell.facts.tokenId)
     const error = typeof result === 'object' ? result.failed : undefined
     // The application's own effect may be what failed: its message is delivered again, the rest is only handled again.
     const jobs = batch.jobs.filter((job) => {
@@ -627,6 +774,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         if (!(settlement.error instanceof SoapFault)) this.#observe({ kind: 'lost', lane, numbers: [settlement.number], reason: settlement.error.message })
         return tell(shell, settlement.number, settlement.error instanceof DeliveryFailed ? ['acknowledged', 'reply'] : ['reply'], { error: settlement.error })
       case 'retransmitted': return this.#observe({ kind: 'retransmit', lane, number: settlement.number, tries: settlement.tries })
+      case 'stranded': return this.#observe({ kind: 'stranded', lane, why: 'sequence' })
       case 'alarm': return this.#observe({ kind: 'error', error: settlement.error, lane })
       case 'state': return
     }
@@ -638,6 +786,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const waiter of [...shell.waiters]) {
       if (waiter.want === 'end' && source.state === 'ended') waiter.settle({})
       if (waiter.want === 'drained' && source.pendingCount === 0) waiter.settle({})
+      if (waiter.want === 'quiet' && (source.isQuiet || source.state === 'ended')) waiter.settle({})
     }
     for (const go of shell.blocked.splice(0)) go()
     const state = lane.facts.role === 'initiator' ? source.state : lane.destination.state
@@ -696,14 +845,24 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** Refusals without proof: the calls that wait are told, nothing else changes. */
   #suspect(shell: Shell<Tx>, hint: Hint): void {
-    const reason = hint.kind === 'unprotected-fault' ? hint.fault.subcode ?? hint.fault.rmFault ?? hint.fault.code : hint.kind
+    const reason = hint.kind === 'unprotected-fault' ? hint.fault.subcode ?? hint.fault.rmFault ?? hint.fault.code : hint.kind === 'context-fault' ? hint.code : hint.kind
     shell.hints++
     // A refusal to create the sequence at all is not going to change by being asked three times.
     const isRefusal = hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'CreateSequenceRefused' && shell.lane?.source.state === 'creating'
     if (shell.hints < HINTS_TO_SUSPEND && !isRefusal) return
     if (shell.hints === HINTS_TO_SUSPEND || isRefusal) this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: reason.slice(0, 128) })
-    const error = new TransportFailed('ERR_PEER_REFUSES', `the peer answers without protection: ${reason.slice(0, 128)}`, { retryable: true, tokenId: shell.facts.tokenId })
-    for (const waiter of [...shell.waiters]) if (waiter.want !== 'end') waiter.settle({ error })
+    this.#endWaits(shell, new TransportFailed('ERR_PEER_REFUSES', `the peer answers without protection: ${reason.slice(0, 128)}`, { retryable: true, tokenId: shell.facts.tokenId }))
+  }
+  #endWaits(shell: Shell<Tx>, error: Error): void {
+    for (const waiter of [...shell.waiters]) if (waiter.want !== 'end' && waiter.want !== 'quiet') waiter.settle({ error })
+  }
+  /** The peer may have lost the context. Where the conversation can go on without it, that is for others to bring about; here nothing changes. */
+  #doubt(shell: Shell<Tx>, hint: Hint & { kind: 'context-fault' }): void {
+    shell.doubts++
+    if (!shell.resumes && hint.says === 'lost') return this.#suspect(shell, hint)
+    const { source } = shell.lane ?? {}
+    if (source === undefined || !MOVABLE.has(source.state)) return
+    if (hint.proven || hint.says === 'expired' || source.state === 'creating' || shell.doubts >= DOUBTS_TO_STRAND) this.#observe({ kind: 'stranded', lane: shell.facts.lane, why: hint.says })
   }
 
   // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -767,7 +926,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   // ── Lanes in memory, rows in the store ────────────────────────────────────────────────────────────────────────────────────
 
-  #shell(facts: LaneFacts, options: Pick<OpenOptions, 'maxPending' | 'maxPendingBytes'> = {}): Shell<Tx> {
+  #shell(facts: LaneFacts, options: Pick<OpenOptions, 'maxPending' | 'maxPendingBytes' | 'resumes'> = {}): Shell<Tx> {
     const shell = newShell<Tx>(facts, options)
     this.#shells.set(facts.lane, shell)
     this.#scope.enter(shell)
@@ -785,6 +944,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     shell.lane = new Lane(kept.head.facts, this.#settings, this.#own.clock.now(), kept)
     shell.isOver = shell.lane.isOver
+    shell.movedTo = shell.lane.source.movedTo
     shell.isNew = false
     shell.revision = kept.revision
     shell.headText = new TextDecoder().decode(encodeRow(kept.head))
@@ -845,6 +1005,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (shell.lane !== undefined) this.#scope.rename(shell, shell.lane.sequences)
   }
   #forget(shell: Shell<Tx>): void {
+    if (shell.movedTo !== undefined) this.#forgotten.set(shell.facts.lane, shell.movedTo.lane)
     this.#scope.leave(shell)
     this.#shells.delete(shell.facts.lane)
     this.#ready.delete(shell)
@@ -862,9 +1023,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       const ends: (() => void)[] = []
       const waiter: Waiter = {
-        ...what,
+        ...what, home: shell.waiters,
         settle: (outcome) => {
-          shell.waiters.delete(waiter)
+          waiter.home.delete(waiter)
           for (const end of ends) end()
           if ('error' in outcome) reject(outcome.error)
           else resolve(outcome.value)
@@ -882,13 +1043,34 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     })
   }
   #ticket(shell: Shell<Tx>, key: string, number: number): Ticket {
-    const acknowledged = async (wait: Wait = {}): Promise<void> => {
-      const status = (await this.#present(shell)).source.status(key)
-      if (status?.settled === 'lost') throw lostError(shell.facts, number)
-      if (status?.acknowledged) return
-      await this.#until(shell, { number, want: 'acknowledged' }, wait)
+    let [at, now] = [shell, number]
+    /** Where the message is by now. */
+    const place = (): Shell<Tx> => {
+      for (;;) {
+        const next = at.movedTo === undefined ? undefined : this.#shells.get(at.movedTo.lane)
+        const renumbered = at.movedTo === undefined ? undefined : numberIn(at.movedTo, now)
+        if (next === undefined || renumbered === undefined) return at
+        at = next
+        now = renumbered
+      }
     }
-    return { number, key, acknowledged }
+    const acknowledged = async (wait: Wait = {}): Promise<void> => {
+      for (;;) {
+        const here = place()
+        const status = (await this.#present(here)).source.status(key)
+        if (here !== place()) continue
+        if (status?.settled === 'lost') throw lostError(here.facts, now)
+        if (status?.acknowledged) return
+        return void await this.#until(here, { number: now, want: 'acknowledged' }, wait)
+      }
+    }
+    return {
+      key, acknowledged,
+      get number() {
+        place()
+        return now
+      },
+    }
   }
   /** The machines, restored when a failed commit has dropped them. */
   async #present(shell: Shell<Tx>): Promise<Lane> {
@@ -898,8 +1080,17 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
   }
+  /** A LaneId is the conversation's for its life: after a move it means the lane that goes on. */
+  #current(lane: LaneId): Shell<Tx> | undefined {
+    for (let id = lane; ;) {
+      const shell = this.#shells.get(id)
+      const next = shell === undefined ? this.#forgotten.get(id) : shell.movedTo?.lane
+      if (next === undefined) return shell
+      id = next
+    }
+  }
   #get(lane: LaneId): Shell<Tx> {
-    const shell = this.#shells.get(lane)
+    const shell = this.#current(lane)
     if (shell === undefined) throw new UsageError('ERR_LANE_UNKNOWN', 'there is no such lane')
     return shell
   }
@@ -910,5 +1101,12 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #observe(event: EngineEvent): void { this.#own.observe?.(event) }
 }
 
+/** Up to a move: what was asked behind it is the successor's. A lane that was never written is written first. */
+function batchOf<Tx>({ queue, isNew }: Shell<Tx>): number {
+  const move = queue.findIndex((job) => job.successor !== undefined)
+  return move < 0 ? queue.length : isNew && move > 0 ? move : move + 1
+}
+/** Where something may still be open that a successor can take over, or give up. */
+const MOVABLE: ReadonlySet<string> = new Set(['creating', 'open', 'full', 'draining', 'closed'])
 const closedError = (): UsageError => new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
 const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))

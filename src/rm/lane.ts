@@ -34,13 +34,16 @@ export interface LaneFacts {
   /** Initiator. */
   readonly url?: string | undefined
   readonly name?: string | undefined
+  /** The lane that this one goes on for. */
+  readonly movedFrom?: LaneId | undefined
   readonly offerOnRepeat?: 'same' | 'new' | undefined
   readonly ackRequestedOnOneWay?: boolean | undefined
   readonly closeEmpty?: boolean | undefined
-  /** Responder: who made the sequence and in which versions, which it keeps for life. */
+  /** Responder: who made the sequence, in which versions and under which protection, which it keeps for life. */
   readonly principal?: Principal | undefined
   readonly soap?: '1.1' | '1.2' | undefined
   readonly addressing?: '200508' | '200408' | undefined
+  readonly protection?: 'message' | 'transport' | undefined
   readonly sequence?: SequenceId | undefined
   readonly offered?: SequenceId | undefined
   readonly offeredExpiresMs?: number | undefined
@@ -57,13 +60,16 @@ export type LaneEvent =
   | { readonly kind: 'submit'; readonly content: Content; readonly shape: 'one-way' | 'request'; readonly key: string; readonly digest: string }
   | ({ readonly kind: 'acknowledgement'; readonly acknowledgement: ReceivedAcknowledgement; /** The message that carried it says nothing else. */ readonly alone: boolean } & Carrier)
   | ({ readonly kind: 'ack-requested'; readonly sequence: SequenceId } & Carrier)
-  | ({ readonly kind: 'received'; readonly received: Received; readonly shape: 'one-way' | 'request'; readonly digest: string } & Carrier)
+  | ({ readonly kind: 'received'; readonly received: Received; readonly shape: 'one-way' | 'request'; readonly digest: string; readonly resumes?: boolean | undefined } & Carrier)
   | ({ readonly kind: 'release'; readonly number: number } & Carrier)
   | { readonly kind: 'consumed'; readonly number: number; readonly reply?: Content | undefined; readonly to?: BackChannel | undefined }
   /** The peer asks for what waits in its mailbox; `others`: more waits in other lanes. */
   | { readonly kind: 'polled'; readonly to: BackChannel; readonly others: boolean }
   | { readonly kind: 'close' }
   | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
+  | { readonly kind: 'pace'; readonly window?: number | undefined }
+  /** The messages that a successor may have are its own from here on. */
+  | { readonly kind: 'move'; readonly to: LaneId; readonly doubtful: 'stay' | 'move'; readonly behind: 'leave' | 'close' }
   | { readonly kind: 'time' }
 
 /** A turn of a lane; `holds` are back-channels that wait for the reply to a request. */
@@ -142,7 +148,8 @@ export class Lane {
       case 'consumed': return this.#consumed(event, now, turn)
       case 'polled': return this.#polled(event, now, turn)
       case 'close': return this.#add(turn, this.source.handle(event, now))
-      case 'hint': return this.#add(turn, this.source.handle(event, now))
+      case 'hint': case 'pace': return this.#add(turn, this.source.handle(event, now))
+      case 'move': return this.#move(event, now, turn)
       case 'time': return this.#time(now, turn)
     }
   }
@@ -193,7 +200,7 @@ export class Lane {
         if (body.sequence === this.source.sequence && this.source.state !== 'creating') this.#add(turn, this.source.handle({ kind: 'terminated', by: 'answer' }, now))
         return
       case 'fault':
-        if (body.fault.rmFault !== undefined) return this.#fault(body.fault.rmFault, body.fault.sequence, now, turn)
+        if (body.fault.rmFault !== undefined) return this.#fault(body.fault.rmFault, event, body.fault.sequence, now, turn)
         break
       case 'application': case 'empty': break
       default: return
@@ -226,7 +233,10 @@ export class Lane {
     // RM 1.0 has no answer to TerminateSequence: peers answer it with their own.
     if (!isClose && !this.rm.hasTerminateResponse && event.about?.kind === 'terminate-sequence') this.#add(turn, this.source.handle({ kind: 'terminated', by: 'answer' }, now))
   }
-  #fault(name: string, sequence: SequenceId | undefined, now: number, turn: LaneTurn): void {
+  #move({ to, doubtful, behind }: LaneEvent & { kind: 'move' }, now: number, turn: LaneTurn): void {
+    this.#add(turn, this.source.handle({ kind: 'moved', to, numbers: this.source.movable(doubtful).map(({ number }) => number), behind }, now))
+  }
+  #fault(name: string, { resumes }: LaneEvent & { kind: 'received' }, sequence: SequenceId | undefined, now: number, turn: LaneTurn): void {
     const isOfReceived = sequence !== undefined && sequence === this.destination.sequence
     if (isOfReceived || (this.facts.role === 'responder' && sequence === undefined)) {
       // WS-RM 1.1 §4.1: the Source of what we receive has given the sequence up.
@@ -237,7 +247,7 @@ export class Lane {
       if (this.facts.role === 'initiator' && this.source.state === 'creating') this.#add(turn, this.source.handle({ kind: 'refused', reason: 'the peer refused to create the sequence' }, now))
       return
     }
-    this.#add(turn, this.source.handle({ kind: 'fault', name }, now))
+    this.#add(turn, this.source.handle({ kind: 'fault', name, resumes }, now))
   }
   /** A reply outside of any sequence: from a peer that was offered none, or took none. */
   #unnumbered(event: LaneEvent & { kind: 'received' }, now: number, turn: LaneTurn): void {

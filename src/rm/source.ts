@@ -1,6 +1,6 @@
 /**
  * RM Source: numbers messages, keeps them until acknowledged (a request: until its reply came), asks again when time passes,
- * closes and terminates. Knows no clock, no store and no XML: it is told what happened and when, and answers with a turn.
+ * closes and terminates, or hands what it may to a successor. Knows no clock, no store and no XML: it is told what happened and when, and answers with a turn.
  *
  * @module
  */
@@ -30,10 +30,15 @@ export type SourceEvent =
   | { readonly kind: 'close' }
   | { readonly kind: 'closed' }
   | { readonly kind: 'terminated'; readonly by: 'answer' | 'peer' }
-  | { readonly kind: 'fault'; readonly name: string }
+  /** `resumes`: the conversation goes on elsewhere when the peer has lost the sequence. */
+  | { readonly kind: 'fault'; readonly name: string; readonly resumes?: boolean | undefined }
   | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
   /** Somebody opened a back-channel, for the reply to a request or for whatever waits; or asked again for a reply that goes elsewhere. */
   | { readonly kind: 'polled'; readonly to?: Place | undefined; readonly answers?: number }
+  /** Messages under way at once; absent: as the timing says. 0 lets what was sent come to its end before a move. */
+  | { readonly kind: 'pace'; readonly window?: number | undefined }
+  /** These messages are another lane's now; what stays is given up, or, where nothing is left, the sequence is closed. */
+  | { readonly kind: 'moved'; readonly to: LaneId; readonly numbers: readonly number[]; readonly behind: 'leave' | 'close' }
   | { readonly kind: 'time' }
 export type SourceEventKind = SourceEvent['kind']
 export type Shape = 'one-way' | 'request' | 'reply'
@@ -43,34 +48,34 @@ export interface About { readonly kind: OutboundBody['kind']; readonly number?: 
 
 /** What each event may lead to. A pair that is not here is refused; a step that is not here is a defect and stops the lane. */
 export const SOURCE_TABLE: SourceTable = {
-  creating: { submit: ['creating'], created: ['open', 'draining', 'closing', 'terminating'], refused: ['ended'], close: ['creating'], fault: ['creating'], hint: ['creating'], time: ['creating', 'ended'] },
+  creating: { submit: ['creating'], created: ['open', 'draining', 'closing', 'terminating'], refused: ['ended'], close: ['creating'], fault: ['creating'], hint: ['creating'], pace: ['creating'], moved: ['ended'], time: ['creating', 'ended'] },
   open: {
     submit: ['open', 'full'], created: ['open'], refused: ['open'], acknowledged: ['open', 'closed', 'terminating'], replied: ['open'], close: ['draining', 'closing', 'terminating'], closed: ['open'],
-    terminated: ['open', 'ended'], fault: ['open', 'full', 'closed', 'terminating', 'ended'], hint: ['open'], polled: ['open'], time: ['open', 'ended'],
+    terminated: ['open', 'ended'], fault: ['open', 'full', 'closed', 'terminating', 'ended'], hint: ['open'], polled: ['open'], pace: ['open'], moved: ['draining', 'closing', 'terminating', 'ended'], time: ['open', 'ended'],
   },
   full: {
     created: ['full'], refused: ['full'], acknowledged: ['full', 'closed', 'terminating'], replied: ['full'], close: ['draining', 'closing', 'terminating'], closed: ['full'],
-    terminated: ['full', 'ended'], fault: ['full', 'closed', 'terminating', 'ended'], hint: ['full'], polled: ['full'], time: ['full', 'ended'],
+    terminated: ['full', 'ended'], fault: ['full', 'closed', 'terminating', 'ended'], hint: ['full'], polled: ['full'], pace: ['full'], moved: ['closing', 'terminating', 'ended'], time: ['full', 'ended'],
   },
   draining: {
     created: ['draining'], refused: ['draining'], acknowledged: ['draining', 'closing', 'closed', 'terminating'], replied: ['draining', 'closing', 'terminating'], close: ['draining'], closed: ['draining'],
-    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], time: ['draining', 'closing', 'terminating', 'ended'],
+    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], pace: ['draining'], moved: ['ended'], time: ['draining', 'closing', 'terminating', 'ended'],
   },
   closing: {
     created: ['closing'], refused: ['closing'], acknowledged: ['closing', 'terminating'], replied: ['closing'], close: ['closing'], closed: ['terminating'],
-    terminated: ['closing', 'ended'], fault: ['closing', 'terminating', 'ended'], hint: ['closing'], polled: ['closing'], time: ['closing', 'terminating', 'ended'],
+    terminated: ['closing', 'ended'], fault: ['closing', 'terminating', 'ended'], hint: ['closing'], polled: ['closing'], pace: ['closing'], time: ['closing', 'terminating', 'ended'],
   },
   closed: {
     created: ['closed'], refused: ['closed'], acknowledged: ['closed', 'terminating'], replied: ['closed', 'terminating'], close: ['closed'], closed: ['closed'],
-    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], time: ['closed', 'terminating', 'ended'],
+    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], pace: ['closed'], moved: ['ended'], time: ['closed', 'terminating', 'ended'],
   },
   terminating: {
     created: ['terminating'], refused: ['terminating'], acknowledged: ['terminating'], replied: ['terminating'], close: ['terminating'], closed: ['terminating'],
-    terminated: ['ended'], fault: ['terminating', 'ended'], hint: ['terminating', 'ended'], polled: ['terminating'], time: ['terminating', 'ended'],
+    terminated: ['ended'], fault: ['terminating', 'ended'], hint: ['terminating', 'ended'], polled: ['terminating'], pace: ['terminating'], time: ['terminating', 'ended'],
   },
   ended: {
     created: ['ended'], refused: ['ended'], acknowledged: ['ended'], replied: ['ended'], close: ['ended'], closed: ['ended'],
-    terminated: ['ended'], fault: ['ended'], hint: ['ended'], polled: ['ended'], time: ['ended'],
+    terminated: ['ended'], fault: ['ended'], hint: ['ended'], polled: ['ended'], pace: ['ended'], moved: ['ended'], time: ['ended'],
   },
 }
 export type SourceTable = Readonly<Record<SourceState, Readonly<Partial<Record<SourceEventKind, readonly SourceState[]>>>>>
@@ -104,6 +109,11 @@ export interface SourceSnapshot {
   readonly state: SourceState
   readonly sequence?: SequenceId | undefined
   readonly last: number
+  /**
+   * Initiator: what is above it has never left; first sendings go in order. In the store before the message is on its way, for a whole window at
+   * a time: a backlog is not to cost one more commit for each message.
+   */
+  readonly sent?: number | undefined
   readonly acknowledged: readonly Span[]
   readonly offers: readonly SequenceId[]
   readonly controlId?: string | undefined
@@ -112,8 +122,12 @@ export interface SourceSnapshot {
   readonly expiresAt?: number | undefined
   readonly endedAt?: number | undefined
   readonly outcome?: Outcome | undefined
+  readonly movedTo?: Succession | undefined
 }
-export type Outcome = 'terminated' | 'refused' | 'faulted' | 'expired' | 'silent'
+/** `moved`: the conversation went on on another sequence. */
+export type Outcome = 'terminated' | 'refused' | 'faulted' | 'expired' | 'silent' | 'moved'
+/** The lane that goes on, and which numbers it took over: they are 1, 2, … there, in this order. */
+export interface Succession { readonly lane: LaneId; readonly numbers: readonly Span[] }
 /** One row of what was sent; `content` until it is settled, and for what was lost. */
 export interface SentRow {
   readonly number: number
@@ -149,6 +163,9 @@ export class Source {
   #state: SourceState = 'creating'
   #sequence: SequenceId | undefined
   #last = 0
+  /** The highest number that has left, and the one that the head says so of. */
+  #left = 0
+  #sentInHead = 0
   readonly #acknowledged: NumberSet
   #offers: SequenceId[]
   #closeWanted = false
@@ -157,6 +174,7 @@ export class Source {
   #expiresAt: number | undefined
   #endedAt: number | undefined
   #outcome: Outcome | undefined
+  #movedTo: Succession | undefined
   /** wsa:MessageID of the CloseSequence or TerminateSequence that is under way. */
   #controlId: string | undefined
   /** Not settled, by number. */
@@ -164,6 +182,8 @@ export class Source {
   /** Every number ever given, by its key: the idempotency record. */
   readonly #known = new Map<string, { readonly number: number; readonly digest: string; readonly shape: Shape | 'last'; settled?: Settled | undefined }>()
   readonly #answers = new Map<number, number>()
+  /** Given up with their content, by number: a successor may take them over. */
+  readonly #lost = new Map<number, SentRow>()
   // What dies with the process: after a restart everything outstanding is due at once.
   #controlTries = 0
   #controlAt = 0
@@ -174,6 +194,9 @@ export class Source {
   /** Exchanges with messages in them that are not over: a peer that is behind answers late, and so slows us down. */
   #open = 0
   #bytes = 0
+  /** Under way at once at most, where it is less than usual: as long as the peer is in doubt, and before a move. */
+  #suspected = false
+  #pace: number | undefined
 
   constructor(options: SourceOptions, offers: readonly SequenceId[] = [], from?: SourceSnapshot, rows: Iterable<SentRow> = []) {
     this.#own = options
@@ -183,19 +206,23 @@ export class Source {
     this.#state = from.state
     this.#sequence = from.sequence
     this.#last = from.last
+    // What an earlier release has kept says nothing of it.
+    this.#sentInHead = from.sent ?? from.last
+    this.#left = Math.min(this.#sentInHead, from.last)
     this.#closeWanted = from.closeWanted ?? false
     this.#repliesCome = from.repliesCome ?? false
     this.#expiresAt = from.expiresAt
     this.#endedAt = from.endedAt
     this.#outcome = from.outcome
+    this.#movedTo = from.movedTo
     this.#controlId = from.controlId
     for (const row of [...rows].sort((a, b) => a.number - b.number)) this.#keep(row)
   }
   static restore(options: SourceOptions, snapshot: SourceSnapshot, rows: Iterable<SentRow>): Source { return new Source(options, [], snapshot, rows) }
   snapshot(): SourceSnapshot {
     return {
-      state: this.#state, sequence: this.#sequence, last: this.#last, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
-      repliesCome: this.#repliesCome || undefined, closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome,
+      state: this.#state, sequence: this.#sequence, last: this.#last, sent: this.#own.role === 'initiator' ? this.#sentInHead : undefined, acknowledged: this.#acknowledged.spans, offers: this.#offers, controlId: this.#controlId,
+      repliesCome: this.#repliesCome || undefined, closeWanted: this.#closeWanted || undefined, expiresAt: this.#expiresAt, endedAt: this.#endedAt, outcome: this.#outcome, movedTo: this.#movedTo,
     }
   }
   static readRow(value: Uint8Array): SentRow { return decodeRow<SentRow>(value) }
@@ -206,6 +233,8 @@ export class Source {
   get last(): number { return this.#last }
   get acknowledged(): readonly Span[] { return this.#acknowledged.spans }
   get outcome(): Outcome | undefined { return this.#outcome }
+  get movedTo(): Succession | undefined { return this.#movedTo }
+  get isClosing(): boolean { return this.#closeWanted }
   get endedAt(): number | undefined { return this.#endedAt }
   get expiresAt(): number | undefined { return this.#expiresAt }
   get pendingCount(): number { return this.#entries.size }
@@ -216,6 +245,23 @@ export class Source {
   status(key: string): SentStatus | undefined {
     const known = this.#known.get(key)
     return known === undefined ? undefined : { ...known, acknowledged: this.#acknowledged.has(known.number) }
+  }
+  /** Nothing that was sent waits for the peer any more. */
+  get isQuiet(): boolean {
+    for (const number of this.#entries.keys()) if (number <= this.#left) return false
+    return true
+  }
+  /** What a successor may take over, in order: what never left; with `doubtful` also what left and was not acknowledged. */
+  movable(doubtful: 'stay' | 'move'): readonly SentRow[] {
+    return this.#unsettled().filter(({ number }) => number > this.#left || doubtful === 'move')
+  }
+  /** What may or may not have been delivered when `movable` has gone. */
+  doubtful(doubtful: 'stay' | 'move'): readonly number[] {
+    return doubtful === 'move' ? [] : this.#unsettled().map(({ number }) => number).filter((number) => number <= this.#left)
+  }
+  #unsettled(): readonly SentRow[] {
+    const rows = this.#state === 'ended' ? [...this.#lost.values()].sort((a, b) => a.number - b.number) : this.pending()
+    return rows.filter(({ shape, number, content }) => (shape === 'one-way' || shape === 'request') && content !== undefined && !this.#acknowledged.has(number))
   }
   /** The reply to request `number` is kept and not yet acknowledged. */
   keepsReplyTo(number: number): boolean { return this.#answers.has(number) }
@@ -245,13 +291,13 @@ export class Source {
     if (this.#state === 'ended') return Infinity
     let at = this.#expiresAt ?? Infinity
     if (!this.#connects) return at
-    const { inactivityMs, silenceMs } = this.#own.timing
+    const { silenceMs } = this.#own.timing
     if (this.#waitingSince !== undefined) at = Math.min(at, this.#waitingSince + silenceMs)
     if (CONTROL.has(this.#state)) return Math.min(at, this.#controlAt)
     // Replies without a number are not repeated by time.
     if (this.#sequence === undefined) return at
     for (const entry of this.#entries.values()) {
-      if (entry.waitsSince !== undefined) at = Math.min(at, entry.waitsSince + silenceMs)
+      if (entry.waitsSince !== undefined) at = Math.min(at, entry.waitsSince + silenceMs, this.#isMailbox ? entry.nextAt : Infinity)
       else if (entry.tries > 0) at = Math.min(at, entry.nextAt)
       else {
         // Those behind it were not sent either.
@@ -259,7 +305,7 @@ export class Source {
         break
       }
     }
-    if (this.#isQuiet) at = Math.min(at, (this.#quietSince ?? 0) + inactivityMs / 2)
+    if (this.#isQuiet) at = Math.min(at, (this.#quietSince ?? 0) + this.#quietMs)
     return at
   }
 
@@ -288,9 +334,13 @@ export class Source {
       case 'close': return this.#close(now, turn)
       case 'closed': return this.#closed(now)
       case 'terminated': return this.#terminated(event.by, now, turn)
-      case 'fault': return this.#fault(event.name, now, turn)
+      case 'fault': return this.#fault(event, now, turn)
       case 'hint': return this.#hint(event, now, turn)
       case 'polled': return this.#polled(event, now, turn)
+      case 'pace':
+        this.#pace = event.window
+        return this.#fill(now, turn)
+      case 'moved': return this.#moved(event, now, turn)
       case 'time': return this.#time(now, turn)
     }
   }
@@ -348,7 +398,7 @@ export class Source {
     if (row.shape === 'request') {
       if (!entry.held) turn.settle.push({ kind: 'acknowledged', number: row.number })
       entry.held = true
-      if (this.#repliesCome && entry.tries > 0) entry.waitsSince ??= now
+      if (this.#repliesCome && entry.tries > 0) this.#waits(entry, now)
       return
     }
     if (row.shape === 'reply') {
@@ -409,9 +459,15 @@ export class Source {
     // WS-RM 1.1 §3.6: the peer is done; what it has not acknowledged by now it never will.
     this.#fail('terminated', 'the peer terminated the sequence', now, turn)
   }
-  #fault(name: string, now: number, turn: Turn): void {
+  #fault({ name, resumes }: SourceEvent & { kind: 'fault' }, now: number, turn: Turn): void {
     if (this.#state === 'creating' || this.#state === 'ended') return
     this.#heard(now)
+    if (name === 'UnknownSequence' && resumes && SENDING.has(this.#state)) {
+      // What has not left yet need not be lost with it: the conversation goes on elsewhere, and that ends this.
+      this.#suspected = true
+      turn.settle.push({ kind: 'stranded' })
+      return
+    }
     if (name === 'UnknownSequence' || name === 'SequenceTerminated' || name === 'LastMessageNumberExceeded') {
       if (this.#state === 'terminating') return this.#end('terminated', now)
       return this.#fail('faulted', `the peer raised ${name}`, now, turn)
@@ -429,18 +485,49 @@ export class Source {
   #hint({ hint, about }: SourceEvent & { kind: 'hint' }, now: number, turn: Turn): void {
     if (hint.kind === 'exchange-over' && about?.number !== undefined) this.#open = Math.max(0, this.#open - 1)
     const { retransmitMs, retransmitCapMs, replyPollMs } = this.#own.timing
-    if (this.#state === 'terminating' && (about === undefined || about.kind === 'terminate-sequence')) {
-      // D23: UnknownSequence in the answer to our own Terminate, protected or not, means that it is done. RM 1.0 answers with nothing.
-      if (hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'UnknownSequence') return this.#end('terminated', now)
-      if (hint.kind === 'empty-answer' && !this.#own.rm.hasTerminateResponse) return this.#end('terminated', now)
+    if (this.#state === 'terminating') {
+      const isOwn = about === undefined || about.kind === 'terminate-sequence'
+      // D23: UnknownSequence in the answer to our own Terminate, protected or not, means that it is done.
+      // Peer Metro 4: to a poll too, once the answer that was for the mailbox is lost.
+      const isPoll = about?.kind === 'make-connection' && this.#controlTries > 1
+      if ((isOwn || isPoll) && hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'UnknownSequence') return this.#end('terminated', now)
+      // RM 1.0 answers with nothing.
+      if (isOwn && hint.kind === 'empty-answer' && !this.#own.rm.hasTerminateResponse) return this.#end('terminated', now)
     }
+    // While the peer is in doubt one message at a time: the fewer are under way, the fewer are in doubt in the end.
+    if (hint.kind === 'context-fault') this.#suspected = true
     // Whatever else it says, the exchange is over: what it should have brought is asked for again after the usual wait.
     const entry = about?.number === undefined ? undefined : this.#entries.get(about.number)
     // An answer with nothing in it to a request that the peer holds: its handler is still at work, so that asking is waiting.
-    const cap = hint.kind === 'empty-answer' && entry?.held ? replyPollMs : retransmitCapMs
-    if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + backoff(retransmitMs, cap, entry.tries))
-    if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, retransmitCapMs, this.#controlTries))
+    const cap = hint.kind === 'empty-answer' && entry?.held && entry.waitsSince === undefined ? replyPollMs : retransmitCapMs
+    if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + this.#pause(entry, cap))
+    // Everything is acknowledged: a peer that has lost the context is not asked for long to end what it does not know.
+    const controlCap = hint.kind === 'context-fault' && this.#state !== 'creating' ? retransmitMs : retransmitCapMs
+    if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, controlCap, this.#controlTries))
     this.#fill(now, turn)
+  }
+  #moved({ to, numbers, behind }: SourceEvent & { kind: 'moved' }, now: number, turn: Turn): void {
+    if (this.#movedTo !== undefined) return
+    const spans = new NumberSet()
+    for (const number of numbers) {
+      const entry = this.#entries.get(number)
+      const row = entry?.row ?? this.#lost.get(number)
+      if (row === undefined) continue
+      if (entry !== undefined) this.#drop(entry)
+      this.#lost.delete(number)
+      this.#known.delete(row.key)
+      spans.add(number)
+      turn.persist.push({ delete: sentKey(this.#own.lane, number) })
+    }
+    this.#movedTo = { lane: to, numbers: spans.spans }
+    if (this.#state === 'ended') return
+    const isClean = this.#entries.size === 0 && numbers.every((number) => number > this.#left)
+    if (behind === 'close' && isClean && (this.#state === 'open' || this.#state === 'full')) {
+      // WS-RM 1.1 §3.5: LastMsgNumber is the number of what was sent; the numbers of what was handed over were never used.
+      this.#last = this.#left
+      return this.#close(now, turn)
+    }
+    this.#fail('moved', 'the conversation went on on another sequence', now, turn)
   }
   #polled({ to, answers }: SourceEvent & { kind: 'polled' }, now: number, turn: Turn): void {
     const entry = answers === undefined ? this.#oldest(now) : this.#entries.get(this.#answers.get(answers) ?? 0)
@@ -449,22 +536,24 @@ export class Source {
     // Who asks again has not got it; but nobody makes us send it faster than we would by ourselves.
     if (entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, Math.max(now, entry.sentAt + this.#own.timing.retransmitMs))
   }
+  /** What was never given goes before what may be lost. */
   #oldest(now: number): Entry | undefined {
-    for (const entry of this.#entries.values()) if (this.#isWaiting(entry, now)) return entry
-    return undefined
+    const waiting = [...this.#entries.values()].filter((entry) => this.#isWaiting(entry, now))
+    return waiting.find((entry) => entry.tries === 0) ?? waiting[0]
   }
   #time(now: number, turn: Turn): void {
     if (this.#state === 'ended') return this.#purge(now, turn)
     if (this.#expiresAt !== undefined && now >= this.#expiresAt) return this.#fail('expired', 'the sequence expired', now, turn)
     if (!this.#connects) return
-    const { inactivityMs, silenceMs } = this.#own.timing
+    const { silenceMs } = this.#own.timing
     if (this.#waitingSince !== undefined && now - this.#waitingSince >= silenceMs) return this.#fail('silent', `the peer said nothing for ${silenceMs} ms`, now, turn)
     if (CONTROL.has(this.#state)) return this.#control(now, turn)
     this.#repeat(now, turn)
     this.#fill(now, turn)
     this.#quietSince ??= now
-    if (!this.#isQuiet || now - this.#quietSince < inactivityMs / 2) return
-    // Peers end a sequence in which nothing is heard: asking for an acknowledgement keeps it.
+    if (!this.#isQuiet || now - this.#quietSince < this.#quietMs) return
+    // Peers end a sequence in which nothing is heard: asking for an acknowledgement keeps it. Who waits for replies that come by themselves learns so
+    // that the peer has lost the sequence.
     turn.transmit.push(this.#outbound({ kind: 'ack-requested' }, { asks: true }))
     this.#sent(now)
   }
@@ -533,15 +622,21 @@ export class Source {
       if (entry.tries === 0) this.#send(entry, to, now, turn)
     }
   }
-  get #hasWindow(): boolean { return Math.max(this.#underWay, this.#open) < this.#own.timing.window }
+  get #hasWindow(): boolean {
+    const { window } = this.#own.timing
+    return Math.max(this.#underWay, this.#open) < Math.min(this.#pace ?? window, this.#suspected ? 1 : window)
+  }
   #repeat(now: number, turn: Turn): void {
     const to = this.#endpoint
     if (to === undefined || this.#sequence === undefined || !SENDING.has(this.#state)) return
     let polled = false
     for (const entry of [...this.#entries.values()]) {
       if (entry.waitsSince !== undefined) {
-        if (now >= entry.waitsSince + this.#own.timing.silenceMs) this.#loseReply(entry, turn)
-        continue
+        if (now >= entry.waitsSince + this.#own.timing.silenceMs) {
+          this.#loseReply(entry, turn)
+          continue
+        }
+        if (!this.#isMailbox) continue
       }
       if (entry.tries === 0 || now < entry.nextAt) continue
       if (!polled && entry.row.shape === 'one-way' && !entry.asked) {
@@ -562,12 +657,14 @@ export class Source {
   #send(entry: Entry, to: Place, now: number, turn: Turn): void {
     const { row } = entry
     if (entry.tries === 0) this.#underWay++
+    this.#left = Math.max(this.#left, row.number)
+    if (this.#left > this.#sentInHead) this.#sentInHead = Math.min(this.#last, this.#left + this.#own.timing.window - 1)
     entry.tries++
     entry.sentAt = now
-    const { retransmitMs, retransmitCapMs, exchangeMs } = this.#own.timing
+    const { exchangeMs } = this.#own.timing
     // Nobody tells how a back-channel ended; of our own exchanges we are told.
-    entry.nextAt = now + Math.max(to.kind === 'endpoint' ? exchangeMs : 0, backoff(retransmitMs, retransmitCapMs, entry.tries))
-    if (this.#repliesCome && row.shape === 'request' && this.#acknowledged.has(row.number)) entry.waitsSince ??= now
+    entry.nextAt = now + Math.max(to.kind === 'endpoint' ? exchangeMs : 0, this.#pause(entry))
+    if (this.#repliesCome && row.shape === 'request' && this.#acknowledged.has(row.number)) this.#waits(entry, now)
     const asks = (row.shape === 'one-way' && (this.#own.ackRequestedOnOneWay !== false || entry.tries > 1)) || (row.shape === 'reply' && to.kind === 'endpoint' && entry.tries > 1)
     if (asks || row.shape === 'last') entry.asked = true
     const body: OutboundBody = row.content === undefined || row.shape === 'last' ? { kind: 'last-message' } : { kind: 'application', content: row.content, shape: row.shape }
@@ -588,13 +685,30 @@ export class Source {
       acknowledgements: [], ackRequested: also.asks && id !== undefined ? [id] : [],
     }
   }
+  /** The peer holds the request. */
+  #waits(entry: Entry, now: number): void {
+    if (entry.waitsSince !== undefined) return
+    entry.waitsSince = now
+    entry.nextAt = now + this.#pause(entry)
+  }
+  /** Until an entry is sent again; one whose reply is on its way in a mailbox is left more time. */
+  #pause(entry: Entry, cap = this.#own.timing.retransmitCapMs): number {
+    return backoff(this.#own.timing.retransmitMs, cap, entry.waitsSince === undefined ? entry.tries : entry.tries + 3)
+  }
+  /** Peer Metro 4: a reply that was lost in the answer to a poll is given again only when its request is repeated. */
+  get #isMailbox(): boolean { return this.#own.endpoint?.kind === 'make-connection' }
   get #connects(): boolean { return this.#own.url !== undefined }
   get #endpoint(): Place | undefined { return this.#own.url === undefined ? undefined : { kind: 'endpoint', url: this.#own.url } }
+  get #quietMs(): number {
+    const { inactivityMs, retransmitCapMs } = this.#own.timing
+    return this.#entries.size === 0 ? inactivityMs / 2 : Math.min(retransmitCapMs, inactivityMs / 2)
+  }
   /** Nothing goes out by itself, while the peer may be waiting for a sign of life. */
   get #isQuiet(): boolean { return this.#own.role === 'initiator' && [...this.#entries.values()].every((entry) => entry.waitsSince !== undefined) }
 
   #heard(now: number): void {
     this.#waitingSince = undefined
+    this.#suspected = false
     this.#quietSince = now
   }
   #sent(now: number): void {
@@ -641,6 +755,7 @@ export class Source {
     if (this.#endedAt === undefined || now < this.#endedAt + this.#own.timing.tombstoneMs) return
     for (const known of this.#known.values()) turn.persist.push({ delete: sentKey(this.#own.lane, known.number) })
     this.#known.clear()
+    this.#lost.clear()
   }
   #replyLost(numbers: readonly number[]): ReplyLost {
     return new ReplyLost('ERR_RM_REPLY_LOST', `the peer holds the request but gave no reply: ${numbers.slice(0, 16).join(', ')}`, { ...this.#name(), numbers })
@@ -653,6 +768,7 @@ export class Source {
   /** Remembers a row; an entry when it is not settled. */
   #keep(row: SentRow): Entry | undefined {
     if (row.shape !== 'reply') this.#known.set(row.key, { number: row.number, digest: row.digest, shape: row.shape, settled: row.settled })
+    if (row.settled === 'lost' && row.content !== undefined) this.#lost.set(row.number, row)
     if (row.settled !== undefined) return undefined
     const entry: Entry = { row, tries: 0, sentAt: 0, nextAt: 0, bare: 0, asked: false, held: false, waitsSince: undefined }
     this.#entries.set(row.number, entry)
@@ -672,7 +788,9 @@ export class Source {
     const known = this.#known.get(entry.row.key)
     if (known !== undefined) known.settled = settled
     const { content, ...rest } = entry.row
-    this.#put({ ...rest, settled, reply, ...(settled === 'lost' ? { content } : {}) }, turn)
+    const row: SentRow = { ...rest, settled, reply, ...(settled === 'lost' ? { content } : {}) }
+    if (row.content !== undefined) this.#lost.set(row.number, row)
+    this.#put(row, turn)
   }
   /** Replies without a number are never acknowledged: the oldest make room. */
   #trim(turn: Turn): void {

@@ -91,6 +91,8 @@ export interface Received {
   readonly principal: Principal
   readonly soap: '1.1' | '1.2'
   readonly addressing: '200508' | '200408'
+  /** Its own, or that of TLS, which the token's signature is only part of. */
+  readonly protection?: 'message' | 'transport'
   /** The version of the RM elements in it; undefined when it has none. */
   readonly rm: '1.0' | '1.1' | undefined
   readonly action: string
@@ -149,6 +151,8 @@ export type Hint =
   | { readonly kind: 'http-failure'; readonly status?: number; readonly cause?: unknown }
   | { readonly kind: 'empty-answer'; readonly status: number }
   | { readonly kind: 'refused-answer'; readonly code: string }
+  /** The peer does not know the context any more, or takes it for expired; `proven`: it said so under that context. */
+  | { readonly kind: 'context-fault'; readonly says: 'lost' | 'expired'; readonly code: string; readonly proven?: boolean }
 
 /** One message for the application, in order. */
 export interface Delivery { readonly lane: LaneId; readonly sequence: SequenceId; readonly number: number; readonly received: ApplicationMessage }
@@ -175,6 +179,8 @@ export type Settlement =
   | { readonly kind: 'failed'; readonly number: number; readonly error: Error }
   | { readonly kind: 'state'; readonly machine: 'source' | 'destination'; readonly state: string }
   | { readonly kind: 'retransmitted'; readonly number: number; readonly tries: number }
+  /** The peer does not know the sequence; it stays as it is until the conversation has gone on elsewhere. */
+  | { readonly kind: 'stranded' }
   /** Something that a person should hear of: a peer that breaks a rule, a message that was dropped. */
   | { readonly kind: 'alarm'; readonly error: Error }
 

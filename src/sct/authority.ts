@@ -111,7 +111,8 @@ export class TokenAuthority {
   async #repeated(ask: TokenAsk, existing: SecurityContextToken): Promise<Answered | undefined> {
     const { request, principal, signer, messageId } = ask
     if (request.kind !== 'renew' || messageId === undefined || existing.state !== 'live') return undefined
-    if (signer?.identifier !== existing.id || !samePrincipal(principal, existing.principal)) return undefined
+    const isProven = signer === undefined ? this.#options.policy.renewWithoutProof : signer.identifier === existing.id
+    if (!isProven || !samePrincipal(principal, existing.principal)) return undefined
     const key = renewalRow(existing.id, messageId)
     const sealed = await this.#shelf.read(key)
     if (sealed === undefined) return undefined

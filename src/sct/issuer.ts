@@ -23,6 +23,8 @@ export interface IssuerPolicy {
   /** Instances of one token that are believed at a time: renewing in a loop must not fill the record. */
   readonly instances: number
   readonly tokensPerPrincipal: number
+  /** A renewal may come without a signature of the token, from the principal who established it. */
+  readonly renewWithoutProof: boolean
   /** wsu:Created of a wished lifetime may lie this far ahead. */
   readonly skewMs: number
 }
@@ -32,7 +34,7 @@ export interface IssuerPolicy {
  */
 export const DEFAULT_ISSUER_POLICY: IssuerPolicy = {
   lifetimeMs: 36_000_000, lifetimeRangeMs: [60_000, 36_000_000], overlapMs: 300_000, renewalGraceMs: 3_600_000,
-  keySizeBits: 256, entropyBytes: [16, 128], instances: 8, tokensPerPrincipal: 64, skewMs: 300_000,
+  keySizeBits: 256, entropyBytes: [16, 128], instances: 8, tokensPerPrincipal: 64, renewWithoutProof: false, skewMs: 300_000,
 }
 
 /** A request with what was proven about it. */
@@ -56,6 +58,8 @@ export type TokenDecision =
   | { readonly granted: true; readonly response: TokenResponse; /** What is to be stored, durably, before the response leaves. */ readonly token: SecurityContextToken }
   | { readonly granted: false; readonly code: string; readonly reason: string; readonly fault: FaultRow }
 
+/** The id of the token's element, in whatever message it stands (WS-Trust 1.3 §4.4): none that a body beside it may have. */
+const elementId = (random: RandomSource): string => `sct-${urnUuid(random).slice('urn:uuid:'.length)}`
 const refuse = (code: string, reason: string, fault: FaultRow): TokenDecision => ({ granted: false, code, reason, fault })
 const invalid = (code: string, reason: string): TokenDecision => refuse(code, reason, FAULTS.invalidRequest)
 const unable = (reason: string): TokenDecision => refuse('ERR_SCT_RENEW', reason, FAULTS.unableToRenew)
@@ -77,7 +81,7 @@ function issue(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   const id = urnUuid(random) as TokenId
   const token: SecurityContextToken = {
     id, role: 'recipient', sc: request.sc, suite, principal, peer, state: 'live',
-    instances: [new TokenInstance({ secret: key.secret, created: key.lifetime.created, expires: key.lifetime.expires })],
+    instances: [new TokenInstance({ secret: key.secret, elementId: elementId(random), created: key.lifetime.created, expires: key.lifetime.expires })],
   }
   return { granted: true, token, response: respond(request, { identifier: id }, key) }
 }
@@ -87,21 +91,28 @@ function renew(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   if (request.target === undefined) return invalid('ERR_SCT_TARGET', 'a renew names no token')
   if (existing === undefined || existing.state !== 'live' || existing.role !== 'recipient') return unable('the token is unknown or cancelled')
   // WS-SC 1.3 §5: possession of the current key is proven, by a signature of the very context that is to be renewed.
-  if (signer === undefined || !sameToken(request.target, signer, existing.id)) return unable('the target is not the endorsing token')
+  const isProven = signer !== undefined && sameToken(request.target, signer, existing.id)
+  // Peer CXF 4: the bootstrap alone protects it. Where that is allowed, only what the requestor names can be compared, and only the newest key is renewed.
+  const isUnproven = signer === undefined && policy.renewWithoutProof && request.target.identifier === existing.id
+  if (!isProven && !isUnproven) return unable('the target is not the endorsing token')
   if (!samePrincipal(principal, existing.principal)) return unable('the principal is not the one who established the token')
   if (request.sc.name !== existing.sc.name) return unable('the dialect is not the one of the token')
   const believed = believedInstances(existing, now, policy.overlapMs)
   const last = existing.instances.at(-1)
   const lapsed = last !== undefined && now < last.expires + policy.renewalGraceMs ? [last] : []
+  const named = signer === undefined ? request.target.instance ?? last?.instance : signer.instance
+  const endorsing = signer === undefined ? [...lapsed] : [...believed, ...lapsed]
   // An old instance inside the overlap endorses too: the answer that named the newer one may have been lost.
-  if (![...believed, ...lapsed].some((each) => each.instance === signer.instance)) return unable('the instance is not believed any more')
+  if (!endorsing.some((each) => each.instance === named)) return unable('the instance is not believed any more')
   if (believed.length >= policy.instances) return unable(`${believed.length} instances are believed already`)
-  const key = newKey(request, policy, now, random)
+  // Peers Metro 4, CXF 4: may leave the size out: then it stays.
+  const sized = { keySizeBits: (last?.secret.symmetricKeySize ?? policy.keySizeBits / 8) * 8, ...request }
+  const key = newKey(sized, policy, now, random, signer === undefined ? 'given' : 'computed')
   if ('granted' in key) return key
   const instance = urnUuid(random)
-  const added = new TokenInstance({ secret: key.secret, instance, created: key.lifetime.created, expires: key.lifetime.expires })
-  // The last one stays although it has lapsed: it tells the one who comes late that he was known.
-  const kept = existing.instances.filter((each) => each === last || believed.includes(each))
+  const added = new TokenInstance({ secret: key.secret, instance, elementId: elementId(random), created: key.lifetime.created, expires: key.lifetime.expires })
+  // The last one stays although it has lapsed: it tells the one who comes late that he was known. Peer Metro 4: the first one endorses later renewals.
+  const kept = existing.instances.filter((each, index) => index === 0 || each === last || believed.includes(each))
   return { granted: true, token: { ...existing, instances: [...kept, added] }, response: respond(request, { identifier: existing.id, instance }, key) }
 }
 
@@ -124,20 +135,27 @@ function cancel(question: TokenQuestion, policy: IssuerPolicy, now: number): Tok
 const sameToken = (target: NonNullable<TokenRequest['target']>, signer: NonNullable<TokenQuestion['signer']>, id: TokenId): boolean =>
   target.identifier === id && signer.identifier === id && (target.instance === undefined || target.instance === signer.instance)
 
-interface NewKey { readonly secret: TokenInstance['secret']; readonly entropy: TokenInstance['secret']; readonly bits: number; readonly lifetime: { readonly created: number; readonly expires: number } }
+interface NewKey { readonly secret: TokenInstance['secret']; readonly proof: NonNullable<TokenResponse['proof']>; readonly bits: number; readonly lifetime: { readonly created: number; readonly expires: number } }
 
-/** The secret of both entropies: ours is always added, so that no requestor chooses a key alone (WS-Trust 1.3 §4.4.3). */
-function newKey(request: TokenRequest, policy: IssuerPolicy, now: number, random: RandomSource): NewKey | TokenDecision {
+/**
+ * The secret of both entropies: ours is always added, so that no requestor chooses a key alone (WS-Trust 1.3 §4.4.3). `without`: what becomes of
+ * a request without entropy; a key that is given whole is ours alone.
+ */
+function newKey(request: TokenRequest, policy: IssuerPolicy, now: number, random: RandomSource, without: 'computed' | 'given' = 'computed'): NewKey | TokenDecision {
   const bits = request.keySizeBits ?? policy.keySizeBits
   if (!isKeySize(bits)) return invalid('ERR_SCT_KEY_SIZE', 'the key size is not a multiple of 8 from 128 to 1024')
   const size = request.entropy?.symmetricKeySize
+  const lifetime = clamp(request.lifetime, policy, now)
+  if (lifetime === undefined) return invalid('ERR_SCT_LIFETIME', 'the lifetime asked for lies in the past or in the future')
+  if (request.entropy === undefined && without === 'given') {
+    const secret = freshSecret(random, bits / 8)
+    return { secret, proof: { kind: 'given', secret }, bits, lifetime }
+  }
   if (request.entropy === undefined || size === undefined) return invalid('ERR_SCT_ENTROPY', 'the requestor brings no entropy')
   const [least, most] = policy.entropyBytes
   if (size < least || size > most) return invalid('ERR_SCT_ENTROPY', `the requestor's entropy has ${size} octets`)
-  const lifetime = clamp(request.lifetime, policy, now)
-  if (lifetime === undefined) return invalid('ERR_SCT_LIFETIME', 'the lifetime asked for lies in the past or in the future')
   const entropy = freshSecret(random, bits / 8)
-  return { secret: computedKey(request.entropy, entropy, bits / 8), entropy, bits, lifetime }
+  return { secret: computedKey(request.entropy, entropy, bits / 8), proof: { kind: 'computed', entropy }, bits, lifetime }
 }
 
 /** Sizes of a context's secret that are dealt with at all, for both roles. */
@@ -154,5 +172,5 @@ function clamp(wish: TokenRequest['lifetime'], policy: IssuerPolicy, now: number
 
 const respond = (request: TokenRequest, token: NonNullable<TokenResponse['token']>, key: NewKey): TokenResponse => ({
   kind: request.kind, sc: request.sc, ...(request.context === undefined ? {} : { context: request.context }),
-  token, proof: { kind: 'computed', entropy: key.entropy }, keySizeBits: key.bits, lifetime: key.lifetime,
+  token, proof: key.proof, keySizeBits: key.bits, lifetime: key.lifetime,
 })

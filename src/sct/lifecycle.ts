@@ -49,7 +49,7 @@ export const DEFAULT_TIMING: TokenTiming = { retransmissionHorizonMs: 600_000, j
 export interface TokenLifecycleOptions extends TokenTiming {
   /** From [0, 1): where in the jitter's range this token renews. */
   readonly chance: number
-  /** False: the peer does not renew; a token near its end is replaced. */
+  /** False: the peer does not renew; a token near its end is replaced, and whoever is bound to it is told in time. */
   readonly canRenew: boolean
 }
 
@@ -74,7 +74,7 @@ export class TokenLifecycle {
   /** When `time` has something to do next; undefined: never by itself. */
   get wakeAt(): number | undefined {
     if (this.#state !== 'live') return undefined
-    return this.#idle || !this.#options.canRenew ? this.#lifetime.expires : Math.min(this.#renewAt, this.#lifetime.expires)
+    return this.#idle ? this.#lifetime.expires : Math.min(this.#renewAt, this.#lifetime.expires)
   }
 
   /** @throws {UsageError} the table has no such pair */
@@ -114,9 +114,14 @@ export class TokenLifecycle {
   #time(inUse: boolean, now: number): TokenTurn {
     if (this.#state !== 'live') return NOTHING
     if (now >= this.#lifetime.expires) return this.#end()
-    if (now < this.#renewAt || !this.#options.canRenew) return NOTHING
+    if (now < this.#renewAt) return NOTHING
     this.#idle = !inUse
-    return inUse && this.#mayRenew(now) ? this.#renew(now) : NOTHING
+    if (!inUse) return NOTHING
+    if (this.#mayRenew(now)) return this.#renew(now)
+    if (this.#options.canRenew) return NOTHING
+    // Said again as often as a renewal would be tried: those who are bound to it may not have managed to leave.
+    this.#renewAt = now + this.#span / 4
+    return REPLACE
   }
 
   #rejected(now: number): TokenTurn {

@@ -54,6 +54,8 @@ export interface SctManagerOptions {
   readonly renewWith?: (token: SecurityContextToken, request: TokenRequest, signal: AbortSignal, messageId: string) => Promise<Established>
   /** The same for Cancel, under the token itself. */
   readonly cancelWith?: (token: SecurityContextToken, request: TokenRequest, signal: AbortSignal) => Promise<void>
+  /** False: this peer (`peerName`) is known to renew no tokens. Default: all do. */
+  readonly renews?: (peer: string) => boolean
   readonly timing?: Partial<TokenTiming>
   readonly policy?: Partial<IssuerPolicy>
   /** How long an ended token is remembered, to recognise what comes late. */
@@ -94,6 +96,8 @@ export interface TokenEvents {
   /** `error`: the peer did not confirm it. */
   cancelled: { readonly tokenId: TokenId; readonly peer: string; readonly error?: unknown }
   expired: { readonly tokenId: TokenId; readonly peer: string }
+  /** A sequence is bound to a token that will end and cannot be renewed: it needs another one (`instead`). */
+  ending: { readonly tokenId: TokenId; readonly peer: string }
   quarantined: Quarantined
   error: { readonly error: unknown }
 }
@@ -175,6 +179,30 @@ export class SctManager implements AsyncDisposable {
     }
   }
 
+  /**
+   * Another token of this peer than `than`, which may be lost to it: the one that newcomers get by now, else one is asked for, once for all who
+   * ask. The old one stays for those who are bound to it; newcomers get the new one as soon as there is one.
+   */
+  async instead(peer: PeerKey, than: TokenId, wait: Wait = {}): Promise<TokenId> {
+    const name = peerName(peer)
+    const before = this.#current.get(name)
+    if (before === undefined || before.tokenId !== than) return this.token(peer, wait)
+    this.#current.delete(name)
+    try {
+      return await this.token(peer, wait)
+    } catch (error) {
+      // Nothing better was to be had.
+      if (!this.#current.has(name) && this.#entries.get(than) === before) this.#current.set(name, before)
+      throw error
+    }
+  }
+
+  /** The token that a newcomer gets now, if there is one. */
+  newest(peer: PeerKey): TokenId | undefined { return this.#current.get(peerName(peer))?.tokenId }
+
+  /** There is one, or one is being asked for. */
+  isKnown(peer: PeerKey): boolean { return this.#current.has(peerName(peer)) }
+
   /** Undefined: no such token is known here. */
   async status(id: TokenId): Promise<TokenStatus | undefined> {
     const token = await this.#shelf.load(id)
@@ -228,6 +256,14 @@ export class SctManager implements AsyncDisposable {
     return token === undefined ? [] : this.#contextSecrets(token, 'live')
   }
 
+  /** The token when it has expired and may still be renewed: whoever uses its last key is told RenewNeeded (WS-SC 1.3 §9). */
+  async lapsed(id: TokenId): Promise<SecurityContextToken | undefined> {
+    const token = await this.#shelf.load(id)
+    if (token === undefined || token.state !== 'live') return undefined
+    const { expires } = currentInstance(token)
+    return this.#now() >= expires && this.#now() < expires + this.#policy.renewalGraceMs ? token : undefined
+  }
+
   /**
    * The same, and what was cancelled or expired not longer than the token is remembered: enough to verify a Renew that comes late or a
    * Cancel that comes twice. Whoever uses these says so in what he accepts.
@@ -243,9 +279,13 @@ export class SctManager implements AsyncDisposable {
     if (how === 'live' && token.state !== 'live') return []
     // One that a renewal has replaced is believed for the overlap only, here too.
     const last = token.instances.length - 1
-    return token.instances
+    const secrets = token.instances
       .map(({ instance, secret }, index) => ({ identifier: token.id, instance, secret, expires: believedUntil(token, index, this.#policy.overlapMs) + (index === last ? extra : 0) }))
       .filter((each) => now < each.expires)
+    // Peer Metro 4: whatever key is the current one, the context's first makes the signature that endorses a renewal.
+    const [first] = token.instances
+    const isFirstOver = first !== undefined && secrets.length > 0 && secrets.every(({ instance }) => instance !== first.instance)
+    return how === 'remembered' && isFirstOver ? [{ identifier: token.id, instance: first.instance, secret: first.secret, endorsesOnly: true }, ...secrets] : secrets
   }
 
   /** The peer was seen to use this instance, in a message that was verified. */
@@ -330,8 +370,14 @@ export class SctManager implements AsyncDisposable {
     const entry = this.#revive(token)
     const turn = entry.machine.handle({ kind: 'wanted', key: 'fresh' }, this.#now())
     if (turn.act === 'renew') this.#renewal(entry)
+    if (turn.act === 'replace') throw new UsageError('ERR_SCT_RENEW', 'this peer renews no tokens', { tokenId: id })
     const landing = await this.#join(entry, wait)
     if (!landing.ok) throw failed(landing.error)
+  }
+  /** There is a newer key than this one, or it is being asked for: the peer may know the old one no more. */
+  isOutdated(id: TokenId, { instance }: TokenInstance): boolean {
+    const token = this.#shelf.held(id)
+    return this.#entries.get(id)?.machine.state === 'renewing' || (token !== undefined && currentInstance(token).instance !== instance)
   }
 
   /**
@@ -400,8 +446,11 @@ export class SctManager implements AsyncDisposable {
   #mustBeOpen(): void { if (this.#closed) throw new UsageError('ERR_SCT_CLOSED', 'the token manager is closed') }
 
   #newEntry(peer: string): Entry {
+    const { timing, random, renewWith, renews } = this.#options
     const machine = new TokenLifecycle({
-      ...DEFAULT_TIMING, ...this.#options.timing, chance: chanceOf(this.#options.random), canRenew: this.#options.renewWith !== undefined,
+      ...DEFAULT_TIMING, ...timing, chance: chanceOf(random),
+      // Asked each time: a token that comes from the store is here before its peer is connected to.
+      get canRenew() { return renewWith !== undefined && renews?.(peer) !== false },
     })
     const entry: Entry = { peer, machine, tokenId: undefined, flight: undefined }
     this.#current.set(peer, entry)
@@ -584,6 +633,7 @@ export class SctManager implements AsyncDisposable {
     const turn = entry.machine.handle({ kind: 'time', inUse }, this.#now())
     if (turn.act === 'renew') this.#renewal(entry)
     if (turn.act === 'retire') this.#retire(entry)
+    if (turn.act === 'replace' && entry.tokenId !== undefined) this.#listeners.emit('ending', { tokenId: entry.tokenId, peer: entry.peer })
   }
 
   #arm(): void {

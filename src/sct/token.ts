@@ -27,7 +27,7 @@ export const principalName = (principal: Principal): string => (principal.kind =
 export class TokenInstance {
   readonly #secret: KeyObject
   readonly instance: string | undefined
-  /** The id that the token's element was issued with, and has in every message (WS-Trust 1.3 §4.4); at the initiator. */
+  /** The id that the token's element was issued with, and has in every message (WS-Trust 1.3 §4.4). */
   readonly elementId: string | undefined
   /** Milliseconds since 1970. */
   readonly created: number
@@ -86,6 +86,8 @@ export interface ContextSecret {
   readonly secret: KeyObject
   /** Milliseconds since 1970: not believed from then on; absent = no limit. */
   readonly expires?: number
+  /** Not believed any more; it may only make the signature that endorses a renewal. */
+  readonly endorsesOnly?: true
 }
 
 /** What an RST/SCT asks for (WS-Trust 1.3 §3, WS-SC 1.3 §3, §5, §6), as words. */

@@ -33,11 +33,11 @@ export const readTrustAction = (action: string): { readonly sc: ScVersion; reado
 // ---- read ----
 
 /**
- * Reads a RequestSecurityToken for a context.
+ * Reads a RequestSecurityToken for a context. `attached`: the context that stands in the same message under an id.
  *
  * @throws {PeerViolation} ERR_TRUST_*: told as InvalidRequest
  */
-export function readTokenRequest(element: Element): TokenRequest {
+export function readTokenRequest(element: Element, attached: (id: string) => Element | undefined = () => undefined): TokenRequest {
   const trust = TRUST_VERSIONS.get(element.ns)
   const sc = DIALECTS.find((each) => each.trust === trust)
   if (sc === undefined || element.local !== 'RequestSecurityToken') throw invalid('ERR_TRUST_REQUEST', 'the Body is no RequestSecurityToken')
@@ -57,7 +57,7 @@ export function readTokenRequest(element: Element): TokenRequest {
   return {
     kind, sc, ...contextOf(element), ...keySize(element), ...lifetimeOf(element),
     ...(entropy !== undefined && { entropy: secretIn(entropy) }),
-    ...(target !== undefined && kind !== 'issue' && { target: readTarget(target) }),
+    ...(target !== undefined && kind !== 'issue' && { target: readTarget(target, attached) }),
   }
 }
 
@@ -141,13 +141,16 @@ function elementIdOf(context: Element): { readonly elementId?: string } {
 const NC_NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/
 
 /** A reference by identifier (WCF, Metro, ours), or the token itself (peer CXF 4). */
-function readTarget(target: Element): { readonly identifier: string; readonly instance?: string } {
+function readTarget(target: Element, attached: (id: string) => Element | undefined): { readonly identifier: string; readonly instance?: string } {
   const [element, other] = target.elements()
   if (element === undefined || other !== undefined) throw invalid('ERR_TRUST_TARGET', 'the token to renew or cancel is not named once')
   if (element.local === 'SecurityContextToken' && DIALECTS.some((each) => each.ns === element.ns)) return readContextToken(element)
   const reference = element.is(NS.wsse, 'SecurityTokenReference') ? element.first(NS.wsse, 'Reference') : undefined
   const uri = reference?.attribute('URI') ?? ''
-  // WS-SC 1.3 §5: the target means the same in any message; a reference into this one does not.
+  // Peer Sandesha2: names the token by the id that it has in this message.
+  const carried = uri.startsWith('#') ? attached(uri.slice(1)) : undefined
+  if (carried !== undefined) return readContextToken(carried)
+  // WS-SC 1.3 §5: the target means the same in any message; a reference to nothing does not.
   if (reference === undefined || uri === '' || uri.startsWith('#') || uri.length > DEFAULT_LIMITS.identifierLength) throw invalid('ERR_TRUST_TARGET', 'the token is not named by its identifier')
   const instance = DIALECTS.map((each) => reference.attribute('Instance', each.ns)).find((value) => value !== undefined)
   return { identifier: uri, ...(instance !== undefined && { instance }) }

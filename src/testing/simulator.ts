@@ -8,7 +8,7 @@
 import { setImmediate } from 'node:timers'
 import type { Clock } from '../clock.ts'
 import type { RandomSource } from '../crypto/random.ts'
-import { FAULTS } from '../errors.ts'
+import { DeliveryFailed, FAULTS, ReplyLost } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../options.ts'
 import { type EngineOptions, SequenceEngine, type Via } from '../rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from '../rm/timing.ts'
@@ -32,6 +32,8 @@ export interface SimulationOptions {
   readonly crashes?: readonly CrashPoint[]
   /** Where the initiator takes what is sent to it; default: by chance, with `crashes` on back-channels. */
   readonly endpoint?: Endpoint['kind']
+  /** So long after the beginning the responder loses its sequences, but not its tokens; without it some histories have it by chance. */
+  readonly forgetsAfterMs?: number
   /** Hears of every step. */
   readonly trace?: (line: string) => void
 }
@@ -47,6 +49,8 @@ export interface SimulationReport {
   readonly crashes: number
   readonly lost: number
   readonly attacks: number
+  /** Conversations that went on on another sequence. */
+  readonly moves: number
   readonly virtualMs: number
 }
 /** What the application at the responder writes in the commit that consumes a message. */
@@ -138,6 +142,10 @@ export class Disk {
     this.effects.push(...effects)
     return 'committed'
   }
+  forget(key: string): void {
+    this.rows.delete(key)
+    this.#sorted = undefined
+  }
   scan(prefix: string): Row[] {
     this.#sorted ??= [...this.rows.keys()].sort()
     return this.#sorted.filter((key) => key.startsWith(prefix)).map((key) => ({ key, value: this.rows.get(key)?.value ?? new Uint8Array(), revision: this.rows.get(key)?.revision ?? 0 }))
@@ -215,13 +223,13 @@ const CALM: Pick<Weather, 'crash' | 'storeFails'> = { crash: 0, storeFails: 0 }
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> { return new World(options).run() }
 
 /** One process: dead after a crash; its successor finds the disk. */
-interface Process { readonly engine: SequenceEngine<Effects>; isAlive: boolean; readonly seen: Set<string> }
-interface Job { readonly key: string; readonly shape: 'one-way' | 'request'; readonly body: string; number: number; replied: boolean }
+interface Process { readonly engine: SequenceEngine<Effects>; isAlive: boolean; readonly seen: Set<string>; /** On their way to another sequence. */ readonly moving: Set<LaneId> }
+interface Job { readonly key: string; readonly shape: 'one-way' | 'request'; readonly body: string; number: number; replied: boolean; /** The caller was told that it may not have been delivered. */ failed: boolean }
 /** One conversation: what shall be said in it, and whether it is over. */
 interface Work { readonly name: string; readonly jobs: readonly Job[]; isClosed: boolean }
 
 const workOf = (index: number, shapes: readonly ('request' | 'one-way')[]): Work => ({
-  name: `work ${index}`, isClosed: false, jobs: shapes.map((shape, at) => ({ key: `k${at + 1}`, shape, body: `<m>${index}.${at + 1}</m>`, number: 0, replied: shape === 'one-way' })),
+  name: `work ${index}`, isClosed: false, jobs: shapes.map((shape, at) => ({ key: `k${at + 1}`, shape, body: `<m>${index}.${at + 1}</m>`, number: 0, replied: shape === 'one-way', failed: false })),
 })
 
 class World {
@@ -245,10 +253,13 @@ class World {
   readonly #endpoint: Endpoint['kind']
   /** Open exchanges, each with the side that has to answer it. */
   readonly #exchanges = new Map<ExchangeId, { readonly side: Side; readonly end: (answer: Outbound | 'accepted' | 'broken') => void }>()
-  #counts = { steps: 0, commits: 0, crashes: 0, lost: 0, attacks: 0, exchange: 0, signature: 0 }
+  /** The responder has lost its sequences. */
+  #forgot = false
+  readonly #mayForget: boolean
+  #counts = { steps: 0, commits: 0, crashes: 0, lost: 0, attacks: 0, moves: 0, exchange: 0, signature: 0 }
   readonly #startedAt: number
 
-  constructor({ seed, plant, crashes, endpoint, trace }: SimulationOptions) {
+  constructor({ seed, plant, crashes, endpoint, forgetsAfterMs, trace }: SimulationOptions) {
     this.#seed = seed
     this.#chance = new Chance(seed)
     this.#plant = plant ?? {}
@@ -276,6 +287,11 @@ class World {
     }
     this.#jobs = this.#works.flatMap((work) => work.jobs)
     this.#endpoint = endpoint ?? (crashes !== undefined || chance.hit(0.5) ? 'anonymous' : chance.hit(0.5) ? 'make-connection' : 'address')
+    // Of its own chance: the other histories stay what they were.
+    const fate = new Chance(~seed)
+    const forgetsAt = forgetsAfterMs ?? (plant === undefined && crashes === undefined && fate.hit(0.2) ? 200 + fate.below(10_000) : undefined)
+    this.#mayForget = forgetsAt !== undefined
+    if (forgetsAt !== undefined) this.#time.after(forgetsAt, () => this.#forget())
   }
   readonly #seed: number
 
@@ -301,14 +317,15 @@ class World {
     const virtualMs = this.#time.now - this.#startedAt
     if (this.#violations.length === 0) await this.#forgetting()
     this.#check()
-    const { steps, commits, crashes, lost, attacks } = this.#counts
-    return { seed: this.#seed, violations: this.#violations, messages: this.#jobs.length, steps, commits, crashes, lost, attacks, virtualMs }
+    const { steps, commits, crashes, lost, attacks, moves } = this.#counts
+    return { seed: this.#seed, violations: this.#violations, messages: this.#jobs.length, steps, commits, crashes, lost, attacks, moves, virtualMs }
   }
 
   get #isRough(): boolean { return this.#time.now < this.#weather.until }
   #isFinished(): boolean {
     return this.#works.every((work) => work.isClosed) && this.#initiator?.isAlive === true && this.#responder?.isAlive === true && this.#jobs.every((job) => job.replied)
-      && [...this.#initiator.engine.sequences(), ...this.#responder.engine.sequences()].every((lane) => lane.state === 'ended') && this.#disks.responder.effects.length >= this.#jobs.length
+      // A late copy of a CreateSequence makes a sequence that the forgetful responder ends by itself when nothing comes.
+      && [...this.#initiator.engine.sequences(), ...(this.#forgot ? [] : this.#responder.engine.sequences())].every((lane) => lane.state === 'ended') && (this.#forgot || this.#disks.responder.effects.length >= this.#jobs.length)
   }
   #unfinished(): string {
     const lanes = [...this.#initiator?.engine.sequences() ?? [], ...this.#responder?.engine.sequences() ?? []].map((lane) => `${lane.role} ${lane.state} pending ${lane.pending}`)
@@ -320,6 +337,7 @@ class World {
     const known = new Set(this.#jobs.map((job) => job.body))
     const foreign = delivered.filter((body) => !known.has(body))
     if (foreign.length > 0) this.#violations.push(`delivered ${foreign.join(' ')}, which nobody sent`)
+    if (this.#forgot) return this.#checkForgetful(delivered)
     for (const { jobs } of this.#works) {
       const own = new Set(jobs.map((job) => job.body))
       const there = delivered.filter((body) => own.has(body))
@@ -328,6 +346,20 @@ class World {
       const isWrong = there.some((body, index) => body !== sent[index])
       if (isWrong || (there.length !== sent.length && this.#violations.length === 0)) this.#violations.push(`delivered ${there.join(' ')}, sent ${sent.join(' ')}`)
     }
+  }
+  /** What was lost with the responder's sequences may be missing; nothing came twice, in each sequence all came in order, and what was replied was there. */
+  #checkForgetful(delivered: readonly string[]): void {
+    if (new Set(delivered).size !== delivered.length) this.#violations.push(`delivered twice: ${delivered.join(' ')}`)
+    for (const { body, shape, replied, failed } of this.#jobs) {
+      if (shape === 'request' && replied && !failed && !delivered.includes(body)) this.#violations.push(`${body} was replied and never delivered`)
+    }
+  }
+  /** The responder loses what it knows of sequences, and starts again. */
+  #forget(): void {
+    this.#trace('the responder forgets its sequences')
+    this.#forgot = true
+    for (const key of [...this.#disks.responder.rows.keys()]) if (!key.startsWith(storeKey('token'))) this.#disks.responder.forget(key)
+    this.#crash('responder', 'with nothing left')
   }
   /** The security side writes its row anew at a renewal: the lanes that stand on it must notice and go on. */
   #renew(): void {
@@ -355,7 +387,7 @@ class World {
 
   #process(side: Side, words: Pick<EngineOptions<Effects>, 'transmit' | 'respond' | 'deliver'>): Process {
     const tokens = new Set<TokenId>(side === 'initiator' ? [TOKEN_A] : [TOKEN_A, TOKEN_B])
-    const process: { engine?: SequenceEngine<Effects>; isAlive: boolean; seen: Set<string> } = { isAlive: true, seen: new Set() }
+    const process: { engine?: SequenceEngine<Effects>; isAlive: boolean; seen: Set<string>; moving: Set<LaneId> } = { isAlive: true, seen: new Set(), moving: new Set() }
     const clock: Clock = {
       now: () => this.#time.now,
       alarm: (at, wake) => this.#time.at(at, () => { if (process.isAlive) wake() }),
@@ -376,7 +408,11 @@ class World {
         },
         use: () => ({ [Symbol.dispose]: () => undefined }),
       },
-      observe: (event) => this.#trace(`  ${side} ${event.kind} ${JSON.stringify(event, (_, value) => value instanceof Error ? value.message : value)}`),
+      observe: (event) => {
+        if (event.kind === 'stranded') this.#goOn(process, event.lane)
+        if (event.kind === 'moved') this.#counts.moves++
+        this.#trace(`  ${side} ${event.kind} ${JSON.stringify(event, (_, value) => value instanceof Error ? value.message : value)}`)
+      },
       ...words,
     })
     process.engine = engine
@@ -455,6 +491,16 @@ class World {
       if (process.isAlive) this.#violations.push(`initiator: ${String(error)}`)
     })
   }
+  /** The peer has lost the sequence: what never left goes on on another one. */
+  #goOn(process: { engine?: SequenceEngine<Effects>; isAlive: boolean; moving: Set<LaneId> }, lane: LaneId): void {
+    const { engine, moving } = process
+    if (engine === undefined || moving.has(lane)) return
+    moving.add(lane)
+    void this.#patiently(() => engine.move(lane, { token: TOKEN_A, doubtful: 'stay', behind: 'leave' })).catch((error: unknown) => {
+      // It may be closing by now.
+      if (process.isAlive && !(error instanceof Error && 'code' in error && error.code === 'ERR_RM_STATE')) this.#violations.push(`move: ${String(error)}`)
+    }).finally(() => moving.delete(lane))
+  }
   /** The client's program: it begins again after each crash, with the same name and keys. */
   async #use({ engine }: Process): Promise<void> {
     await engine.restore()
@@ -463,8 +509,10 @@ class World {
     await Promise.all(open.map((work) => this.#converse(engine, work)))
   }
   async #converse(engine: SequenceEngine<Effects>, work: Work): Promise<void> {
-    const lane = engine.find(work.name) ?? engine.sequences().find((each) => each.name === work.name)?.lane ?? await this.#patiently(() => engine.open(TOKEN_A, {
-      url: URL, rm: this.#rm === '1.0' ? RM10 : RM11, offer: this.#offer, name: work.name, offerOnRepeat: this.#offerOnRepeat, maxPending: 5,
+    const known = engine.find(work.name)
+    if (known !== undefined) engine.attach(known, { resumes: this.#mayForget })
+    const lane = known ?? engine.sequences().find((each) => each.name === work.name)?.lane ?? await this.#patiently(() => engine.open(TOKEN_A, {
+      url: URL, rm: this.#rm === '1.0' ? RM10 : RM11, offer: this.#offer, name: work.name, offerOnRepeat: this.#offerOnRepeat, maxPending: 5, resumes: this.#mayForget,
       endpoint: this.#endpoint === 'anonymous' ? { kind: 'anonymous' } : { kind: this.#endpoint, address: this.#endpoint === 'address' ? HERE : `${MC_ANONYMOUS_PREFIX}${this.#works.indexOf(work)}` },
     }))
     const submits: Promise<void>[] = []
@@ -479,15 +527,19 @@ class World {
     }
     await Promise.all(submits)
     const report = await this.#patiently(() => engine.close(lane))
-    if (report.outcome !== 'terminated' || report.lost.length > 0) this.#violations.push(`ended ${report.outcome}, lost ${report.lost.join(' ')}`)
+    if (!this.#forgot && (report.outcome !== 'terminated' || report.lost.length > 0)) this.#violations.push(`ended ${report.outcome}, lost ${report.lost.join(' ')}`)
     work.isClosed = true
   }
   async #submit(engine: SequenceEngine<Effects>, lane: LaneId, job: Job, content: Content): Promise<void> {
     const known = await this.#patiently(() => engine.ticket(lane, job.key))
     const ticket = known ?? await this.#patiently(() => engine.submit(lane, content, job.shape, job.key))
-    if (job.number > 0 && job.number !== ticket.number) this.#violations.push(`${job.key} had number ${job.number}, now it has ${ticket.number}`)
+    if (job.number > 0 && job.number !== ticket.number && !this.#forgot) this.#violations.push(`${job.key} had number ${job.number}, now it has ${ticket.number}`)
     job.number = ticket.number
-    if (job.shape === 'request' && !job.replied) this.#await(engine, lane, job).catch((error: unknown) => this.#violations.push(`${job.key}: ${String(error)}`))
+    if (job.shape === 'request' && !job.replied) this.#await(engine, lane, job).catch((error: unknown) => {
+      if (!this.#forgot || !(error instanceof DeliveryFailed || error instanceof ReplyLost)) return void this.#violations.push(`${job.key}: ${String(error)}`)
+      job.replied = true
+      job.failed = true
+    })
   }
   async #await(engine: SequenceEngine<Effects>, lane: LaneId, job: Job): Promise<void> {
     const reply = await this.#patiently(() => engine.reply(lane, job.key))

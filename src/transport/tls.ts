@@ -8,7 +8,7 @@ import type { LookupFunction } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { buildConnector } from 'undici'
 import type { Clock } from '../clock.ts'
-import { type Certificate, checkTrust, readCertificate, type Trust } from '../crypto/certificate.ts'
+import { type Certificate, checkTrust, readTlsCertificate, type Trust } from '../crypto/certificate.ts'
 import { digest } from '../crypto/hash.ts'
 import { FAULTS, SecurityFailure, TransportFailed } from '../errors.ts'
 
@@ -19,9 +19,14 @@ export interface ClientTls {
 }
 
 /** Equal for those who show and ask for the same: they may share connections. */
-export function tlsName({ trust, credentials }: ClientTls): string {
-  const words = trust === undefined ? [] : 'authorities' in trust ? trust.authorities.map(String) : 'pins' in trust ? trust.pins : [`judge ${judgeNumber(trust.verify)}`]
-  return digest('sha256', JSON.stringify([credentials?.certificate.sha256, words])).toString('hex')
+export function tlsName(tls: ClientTls): string {
+  return digest('sha256', JSON.stringify([tls.credentials?.certificate.sha256, trustName(tls)])).toString('hex')
+}
+/** Equal for those who ask for the same. */
+export function trustName({ trust }: ClientTls): string {
+  if (trust === undefined) return ''
+  const words = 'authorities' in trust ? trust.authorities.map((each) => (typeof each === 'string' ? each : Buffer.from(each).toString('base64'))) : 'pins' in trust ? trust.pins : judgeNumber(trust.verify)
+  return JSON.stringify([Object.keys(trust)[0], words])
 }
 /** A judgement of the caller's own belongs to him alone. */
 const judges = new WeakMap<object, number>()
@@ -38,7 +43,9 @@ export function tlsConnector({ trust, credentials }: ClientTls, clock: Clock, lo
   // A pinned certificate, or one that the caller judges, needs no name and no authority beside.
   const isJudgedHere = trust !== undefined && authorities === undefined
   const connect = buildConnector({
-    rejectUnauthorized: !isJudgedHere, minVersion: 'TLSv1.2', allowH2: false, ...(lookup !== undefined && { lookup }),
+    rejectUnauthorized: !isJudgedHere, minVersion: 'TLSv1.2', allowH2: false,
+    // A session that is taken up again shows no certificate that could be judged.
+    ...(isJudgedHere && { maxCachedSessions: 0 }), ...(lookup !== undefined && { lookup }),
     ...(authorities !== undefined && { ca: authorities.map((each) => (typeof each === 'string' ? each : pem('CERTIFICATE', each))) }),
     ...(credentials !== undefined && { cert: pem('CERTIFICATE', credentials.certificate.raw), key: credentials.key.export({ type: 'pkcs8', format: 'pem' }) }),
   } as buildConnector.BuildOptions)
@@ -59,7 +66,7 @@ export function tlsConnector({ trust, credentials }: ClientTls, clock: Clock, lo
 async function judge(socket: TLSSocket, trust: Trust, now: number): Promise<void> {
   const { raw } = socket.getPeerCertificate()
   if (raw === undefined) throw new SecurityFailure('ERR_TLS_UNTRUSTED', 'the server showed no certificate', FAULTS.failedAuthentication)
-  await checkTrust(readCertificate(raw), trust, now)
+  await checkTrust(readTlsCertificate(raw), trust, now)
 }
 
 /** What OpenSSL or Node say of a certificate that is not trusted: asking again does not change it. */

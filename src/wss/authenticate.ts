@@ -65,7 +65,8 @@ async function known(user: UserClaim | undefined, password: PasswordOf, signal: 
   const expected = await password(user.name, signal)
   const given = user.password
   // A digest was checked while the message was opened, with the same password; a text is compared here, in constant time.
-  const right = expected !== undefined && (user.checked || (given !== undefined && equal(digest('sha256', given), digest('sha256', expected))))
+  // An empty one is none: who has it in his table has nothing there.
+  const right = typeof expected === 'string' && expected !== '' && (user.checked || (given !== undefined && equal(digest('sha256', given), digest('sha256', expected))))
   if (!right) throw new SecurityFailure('ERR_WSS_PASSWORD', 'no such user, or another password', FAULTS.failedAuthentication)
   return { kind: 'user', name: user.name }
 }

@@ -17,7 +17,7 @@ import { escapeText } from '../xml/canonical.ts'
 import type { Certificate } from './keys.ts'
 import { confirmationParts, type Endorsement, type LayerChoices, protectInLayers, type SecurityPart } from './layers.ts'
 import { type Algorithms, algorithmsOf, cipherData, directReference, type Ids, idsOf, type OutgoingMessage, type Protected, referenceList } from './parts.ts'
-import { contextSource, type KeySource, type SessionToken, symmetricEncrypting, symmetricSigning, timestampSignature, underTls } from './protect.ts'
+import { confirmations, contextSource, type KeySource, type SessionToken, symmetricEncrypting, symmetricSigning, timestampSignature, underTls } from './protect.ts'
 import { rsaSignature } from './rsa.ts'
 
 /** A certificate and the key that belongs to it. */
@@ -154,10 +154,11 @@ const encryptedKeyReference = (id: string): string =>
 // ---- TLS ----
 
 /** TLS protects all of it; the user's token says who asks, and the token to renew signs the Timestamp. */
-function protectTls(message: OutgoingMessage, user: User | undefined, { profile, now, random, endorse }: BootstrapOptions): Protected {
+function protectTls(message: OutgoingMessage, user: User | undefined, { profile, now, random, endorse, confirms }: BootstrapOptions): Protected {
   return underTls(message, { now, random }, (timestamp, ids) => {
     const proof = endorse === undefined ? undefined : timestampSignature(endorse, timestamp, { profile, ids, random })
-    const security = (user === undefined ? '' : userToken(user, ids('user'))) + (proof?.security ?? '')
+    const confirmed = profile.signatureConfirmation && confirms !== undefined ? confirmations(confirms, ids) : ''
+    const security = confirmed + (user === undefined ? '' : userToken(user, ids('user'))) + (proof?.security ?? '')
     return { security, ...(proof !== undefined && { value: proof.value }) }
   })
 }

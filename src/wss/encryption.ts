@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { decrypt } from '../crypto/cipher.ts'
+import { decrypt, keyFor } from '../crypto/cipher.ts'
 import { XmlError } from '../errors.ts'
 import { type CipherAlgorithm, CIPHERS, ENCRYPTED_CONTENT, ENCRYPTED_ELEMENT } from '../spec/algorithms.ts'
 import { NS } from '../spec/versions.ts'
@@ -101,7 +101,7 @@ export function reveal(ciphertext: Ciphertext, candidates: readonly Candidate[],
   if (place === 'elsewhere') throw failed('ERR_WSS_ENCRYPTION', 'EncryptedData where none may stand')
   const data = cipherValue(element)
   for (const key of candidates) {
-    const fragment = attempt(() => readFragment(UTF8.decode(decrypt(cipher, key.key, data)), element.parent?.scope, policy.limits))
+    const fragment = attempt(() => readFragment(UTF8.decode(decrypt(cipher, keyFor(cipher, key.key), data)), element.parent?.scope, policy.limits))
     if (fragment !== undefined && fits(ciphertext, fragment)) return { ...fragment, key }
   }
   throw undecryptable()

@@ -61,20 +61,21 @@ export function protectInLayers(message: OutgoingMessage, layers: Layers): Prote
   const sealer = new Sealer(encrypting, layers.random)
 
   const sealedBody = layers.encryptBody ? `${body.open}${sealer.seal(ids('ed-body'), 'content', body.content)}${BODY_END}` : body.sent
-  const parts = (layers.parts ?? []).map((part, index) => sealedPart(part, ids(`ed-${index}`), sealer, isSignedFirst))
-  // WS-SecurityPolicy 1.2 §6.3: signed first, the digests are those of the plaintext; encrypted first, those of what stands in the message.
+  // WS-SecurityPolicy 1.2 §6.3: signed first, the digest of the Body is that of the plaintext; encrypted first, that of what stands in the message.
   const signedBody: SignedPart = isSignedFirst || !layers.encryptBody ? body : { id: body.id, text: sealedBody, sent: sealedBody }
-  const security = parts.map(({ sent }) => sent).join('')
+  const parts = layers.parts ?? []
+  const plain = parts.map(({ text }) => text).join('')
   const endorsements = layers.endorsements ?? []
   const endorsing = endorsements.map((each) => each.tokens).join('')
-  const shown = isSignedFirst ? { body: body.sent, parts: parts.map(({ signed }) => signed.text).join('') } : { body: sealedBody, parts: security }
-  const clear = (more: string): string => envelope(message, headers, `${timestamp.text}${layers.source}${signing.tokens}${endorsing}${shown.parts}${more}`, shown.body)
+  const clear = (more: string): string => envelope(message, headers, `${timestamp.text}${layers.source}${signing.tokens}${endorsing}${plain}${more}`, signedBody.sent)
   // D9, RSP R0560: every header that says something, the Timestamp and the Body stand under one signature.
-  const signature = signing.sign([timestamp, ...headers, signedBody, ...parts.map(({ signed }) => signed)], () => clear(''))
+  const signature = signing.sign([timestamp, ...headers, signedBody, ...parts], () => clear(''))
   const endorsed = endorsements.map((each) => each.endorse(signature, () => clear(signature.text)))
   const signatureValues = [signature, ...endorsed].map(({ value }) => value)
 
   const content = [...sealer.sealed]
+  // Peer Metro 4: what Security holds is encrypted after it was signed, in either order of protection; so is the signature itself.
+  const security = parts.map(({ text, isEncrypted }, index) => (isEncrypted ? sealer.seal(ids(`ed-${index}`), 'element', text) : text)).join('')
   const sealedSignature = choices.encryptSignature && encrypting !== undefined ? sealer.seal(ids('ed-sig'), 'element', signature.text) : signature.text
   // WSS 1.0 §5: a list in front of the signature is undone first, one behind it after: that is how a reader knows the order.
   const inFront = isSignedFirst ? sealer.sealed : sealer.sealed.slice(content.length)
@@ -90,12 +91,6 @@ interface Arranged { readonly source: string; readonly signing: string; readonly
 /** WS-SecurityPolicy 1.2 §6.7.1, strict: a token stands before its use, and what is signed inside the header before the signature. */
 const arranged = (choices: LayerChoices, { source, signing, encrypting, parts, endorsing, signatures, behind }: Arranged): string =>
   source + (choices.keyOrder === 'signature-first' ? signing + encrypting + parts + endorsing : encrypting + parts + endorsing + signing) + signatures + behind
-
-function sealedPart({ isEncrypted, ...part }: SecurityPart, id: string, sealer: Sealer, isSignedFirst: boolean): { readonly signed: SignedPart; readonly sent: string } {
-  if (!isEncrypted) return { signed: part, sent: part.sent }
-  const sent = sealer.seal(id, 'element', part.text)
-  return { signed: isSignedFirst ? part : { id, text: sent, sent }, sent }
-}
 
 /** Encrypts, and remembers what must be listed. */
 class Sealer {

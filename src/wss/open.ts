@@ -254,7 +254,8 @@ class Opening {
     // Peer Metro 4: the signature that endorses a later renewal names the current instance, and is made with the context's first secret.
     const other = this.#mayEndorse() ? resolved.others().find((each) => checkValue(signature, each.key)) : undefined
     if (other === undefined) throw badMac()
-    return { signer: other.signer, otherSecret: true }
+    // What it is for is what it names; that its maker has had the context from the beginning is what it proves.
+    return { signer: resolved.candidates()[0]?.signer ?? other.signer, otherSecret: true }
   }
   #settled(candidate: Candidate): Signer {
     this.#references.settle(candidate)
@@ -402,7 +403,7 @@ class Opening {
   }
 
   #checkCoverage(primary: Verified | undefined): void {
-    const { header, soap, body } = this.#envelope
+    const { header, soap, body, security } = this.#envelope
     const { level, encryptBody } = this.#policy
     const covered = primary?.covered ?? new Set<Element>()
     const required = MUST_COVER[level]
@@ -411,6 +412,9 @@ class Opening {
     if (level !== 'transport' && this.#timestamp === undefined) throw invalid('ERR_WSS_TIMESTAMP', 'the message has no Timestamp')
     // A signature under TLS that leaves out the Timestamp could be that of any other message.
     if (primary !== undefined && (this.#timestamp === undefined || !covered.has(this.#timestamp))) throw failed('ERR_WSS_COVERAGE', 'the Timestamp is not signed')
+    // WS-SecurityPolicy 1.2 §8.3: under TLS a context signs the Timestamp. What it signed more of was made to protect itself, and anybody may have seen
+    // it: under TLS, where the rest need not be signed, its signature would be taken for that of a message of his own.
+    if (level === 'transport' && primary?.signer.kind === 'context' && [...covered].some((each) => !isInside(each, security))) throw failed('ERR_WSS_COVERAGE', 'a signature over the message itself, where TLS protects it')
     if (encryptBody && !this.#bodyWasEncrypted) throw failed('ERR_WSS_NOT_ENCRYPTED', 'the Body is not encrypted')
   }
 
@@ -432,8 +436,9 @@ class Opening {
   }
 
   #confirmations(primary: Verified | undefined): readonly string[] {
-    // WSS 1.1 §7: a confirmation that is not signed confirms nothing.
-    return this.#envelope.security.all(NS.wsse11, 'SignatureConfirmation').filter((each) => primary?.covered.has(each)).map(confirmationOf)
+    // WSS 1.1 §7: a confirmation that is not signed, or under TLS, confirms nothing.
+    const isUnderTls = this.#policy.level === 'transport'
+    return this.#envelope.security.all(NS.wsse11, 'SignatureConfirmation').filter((each) => isUnderTls || primary?.covered.has(each)).map(confirmationOf)
   }
 }
 

@@ -166,9 +166,9 @@ export function signedInfo(method: SignatureAlgorithm, algorithm: DigestAlgorith
 export const signature = (id: string, info: string, value: Uint8Array, keyReference: string): string =>
   `<ds:Signature${DS_DECLARED} Id="${id}">${info.replace(DS_DECLARED, '')}<ds:SignatureValue>${Buffer.from(value).toString('base64')}</ds:SignatureValue><ds:KeyInfo>${keyReference}</ds:KeyInfo></ds:Signature>`
 
-/** wsse:SecurityTokenReference by URI; `attributes` stand on the Reference. */
-export const directReference = (uri: string, valueType: string, attributes = ''): string =>
-  `<wsse:SecurityTokenReference${WSSE_DECLARED}><wsse:Reference URI="${escapeAttribute(uri)}" ValueType="${valueType}"${attributes}></wsse:Reference></wsse:SecurityTokenReference>`
+/** wsse:SecurityTokenReference by URI. */
+export const directReference = (uri: string, valueType: string): string =>
+  `<wsse:SecurityTokenReference${WSSE_DECLARED}><wsse:Reference URI="${escapeAttribute(uri)}" ValueType="${valueType}"></wsse:Reference></wsse:SecurityTokenReference>`
 
 export interface ContextName { readonly identifier: string; readonly instance?: string | undefined }
 // WS-SC 1.3 §2: Identifier, and after a renewal Instance; nothing else.
@@ -177,8 +177,12 @@ export const contextToken = (token: ContextName, sc: ScVersion, id: string): str
     token.instance === undefined ? '' : `<wsc:Instance>${escapeText(token.instance)}</wsc:Instance>`}</wsc:SecurityContextToken>`
 
 /** WS-SC 1.3 §8: without the token in the message, its Identifier is the URI, and Instance an attribute. */
-export const unattachedReference = (token: ContextName, sc: ScVersion): string =>
-  directReference(token.identifier, sc.sct, token.instance === undefined ? '' : ` xmlns:wsc="${sc.ns}" wsc:Instance="${escapeAttribute(token.instance)}"`)
+export const unattachedReference = (token: ContextName, sc: ScVersion): string => contextReference(token.identifier, token, sc)
+/** The same where the token stands in the message under that id. Peer Metro 4: without Instance it takes the first key for decryption. */
+export const attachedReference = (id: string, token: ContextName, sc: ScVersion): string => contextReference(`#${id}`, token, sc)
+const contextReference = (uri: string, { instance }: ContextName, sc: ScVersion): string =>
+  (instance === undefined ? directReference(uri, sc.sct) : `<wsse:SecurityTokenReference${WSSE_DECLARED}><wsse:Reference xmlns:wsc="${sc.ns}" URI="${escapeAttribute(uri)}" ValueType="${
+    sc.sct}" wsc:Instance="${escapeAttribute(instance)}"></wsse:Reference></wsse:SecurityTokenReference>`)
 
 // WS-SC 1.3 §7: reference, Offset, Length, Nonce, always written; no Label, no Generation, no Algorithm: each has a reader that mistakes it.
 export const derivedKeyToken = (sc: ScVersion, id: string, source: string, length: number, nonce: Uint8Array): string =>

@@ -5,6 +5,7 @@
  * @module
  */
 import type { KeyObject } from 'node:crypto'
+import { keyFor } from '../crypto/cipher.ts'
 import { deriveKey } from '../crypto/derive.ts'
 import { hmac } from '../crypto/hash.ts'
 import type { RandomSource } from '../crypto/random.ts'
@@ -12,7 +13,7 @@ import type { Profile } from '../profiles/profile.ts'
 import type { ScVersion } from '../spec/versions.ts'
 import { confirmationParts, type EncryptingKey, type LayerChoices, protectInLayers, type SignatureText, type SigningKey } from './layers.ts'
 import {
-  type Algorithms, algorithmsOf, bodyPart, contextToken, derivedKeyToken, directReference, drawn, envelope, headerParts, ID_BYTES, type Ids, idsOf, type OutgoingMessage, type Protected,
+  type Algorithms, algorithmsOf, attachedReference, bodyPart, contextToken, derivedKeyToken, directReference, drawn, envelope, headerParts, ID_BYTES, type Ids, idsOf, type OutgoingMessage, type Protected,
   referenceList, signature, signedInfo, type SignedPart, timestampPart, unattachedReference,
 } from './parts.ts'
 
@@ -70,7 +71,7 @@ export function contextSource(token: SessionToken, { profile, role }: Pick<Prote
   const id = token.elementId ?? ids('sct')
   return {
     key: token.secret, sc: token.sc, token: isCarried ? contextToken(token, token.sc, id) : '',
-    reference: isCarried ? directReference(`#${id}`, token.sc.sct) : unattachedReference(token, token.sc),
+    reference: isCarried ? attachedReference(id, token, token.sc) : unattachedReference(token, token.sc),
   }
 }
 
@@ -89,7 +90,7 @@ export function symmetricSigning(source: KeySource, writing: Writing): SigningKe
 export function symmetricEncrypting(source: KeySource, writing: Writing): EncryptingKey {
   const { cipher } = writing.algorithms.suite
   const { key, reference, token } = messageKey('dk-enc', cipher.keyBytes, source, writing)
-  return { key, cipher, reference, tokens: (listed) => token + referenceList(listed) }
+  return { key: keyFor(cipher, key), cipher, reference, tokens: (listed) => token + referenceList(listed) }
 }
 /** A signature by a secret over these parts. */
 export function macSignature(id: string, parts: readonly Pick<SignedPart, 'id' | 'text'>[], { key, reference, algorithms }: { readonly key: KeyObject; readonly reference: string; readonly algorithms: Algorithms }): SignatureText {
@@ -103,7 +104,8 @@ export function macSignature(id: string, parts: readonly Pick<SignedPart, 'id' |
  * Peers CXF, Metro, .NET: answers carry a Timestamp and nothing else.
  */
 function protectUnderTls(message: SessionMessage, token: SessionToken, options: ProtectOptions): Protected {
-  if (options.role === 'recipient') return underTls(message, options)
+  const { profile: { signatureConfirmation } } = options
+  if (options.role === 'recipient') return underTls(message, options, (_, ids) => ({ security: signatureConfirmation && message.confirms !== undefined ? confirmations(message.confirms, ids) : '' }))
   const random = drawn(options.random, ID_BYTES + NONCE_BYTES)
   return underTls(message, { ...options, random }, (timestamp, ids) => timestampSignature(token, timestamp, { ...options, random, ids }))
 }
@@ -114,6 +116,8 @@ export function timestampSignature(token: SessionToken, timestamp: SignedPart, {
   const { text, value } = signing.sign([timestamp], () => '')
   return { security: source.token + signing.tokens + text, value }
 }
+/** Under TLS, in clear and without a signature: TLS protects them. */
+export const confirmations = (values: readonly Uint8Array[], ids: Ids): string => confirmationParts(values, ids, false).map(({ text }) => text).join('')
 /** A message under TLS: its Timestamp, and what `more` puts behind it. */
 export function underTls(
   message: OutgoingMessage, { now, random }: Pick<ProtectOptions, 'now' | 'random'>, more: (timestamp: SignedPart, ids: Ids) => { readonly security: string; readonly value?: Uint8Array } = () => ({ security: '' }),

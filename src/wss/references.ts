@@ -159,7 +159,8 @@ export class References {
 
   #context(identifier: string, instance: string | undefined, token: Element | undefined): Resolved {
     if (identifier === '' || identifier.length > this.#policy.limits.identifierLength) throw unknownContext()
-    const known = this.#secrets(identifier)
+    const all = this.#secrets(identifier)
+    const known = all.filter((each) => each.endorsesOnly !== true)
     const live = known.filter((each) => each.expires === undefined || this.#now < each.expires)
     const named = instance === undefined ? known : known.filter((each) => each.instance === instance)
     if (named.length === 0) throw unknownContext()
@@ -176,7 +177,7 @@ export class References {
     return {
       kind: 'secret', token,
       candidates: () => meant().map(candidate),
-      others: () => live.filter((each) => !meant().includes(each)).map(candidate),
+      others: () => all.filter((each) => each.endorsesOnly === true || (live.includes(each) && !meant().includes(each))).map(candidate),
     }
   }
 

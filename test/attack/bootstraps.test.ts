@@ -3,12 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { secretKey } from '../../src/crypto/hash.ts'
 import { systemRandom } from '../../src/crypto/random.ts'
-import { type Client, DEFAULT_PROFILE, type Profile, usernameForCertificate, usernameOverTls, wcfTransport } from '../../src/index.ts'
+import { certificateOverTls, type Client, DEFAULT_PROFILE, type Profile, usernameForCertificate, usernameOverTls, wcfTransport } from '../../src/index.ts'
 import { trustAction, writeTokenRequest } from '../../src/soap/trust.ts'
 import { writeAddressing } from '../../src/soap/addressing.ts'
 import { SC13 } from '../../src/spec/versions.ts'
 import { type BootstrapCredentials, protectBootstrap } from '../../src/wss/bootstrap.ts'
 import { as, authorities, PLACE, place, SERVICE, type World, world } from '../flow/world.ts'
+import { certificate, commonName, ecKey, rsaKey } from '../unit/crypto/certificates.ts'
 import { edit, id, identity, inClear, issue, service, versions } from './forge.ts'
 import { expectAllProtected, type Given, type Meddle, middleOf, SOAP } from './middle.ts'
 
@@ -87,6 +88,28 @@ describe('a service under TLS', () => {
   ])('refuses %s', async (_, xml, tls, code) => {
     await using on = await world({ accept })
     await refused(on, xml(), code, tls)
+  })
+})
+
+test('a user without a password, or of whom nothing is known, is nobody', async () => {
+  const nothing = { name: 'bob', password: secretKey(new Uint8Array()) }
+  const words: readonly unknown[] = ['', undefined, null]
+  for (const word of words) {
+    await using under = await world({ accept: [usernameOverTls({ password: () => word as string })] })
+    await refused(under, rst({ kind: 'tls', user: nothing }), /^ERR_WSS_PASSWORD$/, {})
+    await using encrypted = await world({ accept: [usernameForCertificate({ identity: SERVICE, password: () => word as string })] })
+    await refused(encrypted, rst({ kind: 'fresh-key', peer: service, user: nothing }), /^ERR_WSS_PASSWORD$/)
+  }
+})
+
+describe('a service under TLS that asks for certificates', () => {
+  const key = ecKey()
+  const raw = certificate({ subject: commonName('alice'), key, from: Date.now() - 60_000, to: Date.now() + 600_000 })
+  const weak = certificate({ subject: commonName('alice'), key: rsaKey(1_024), from: Date.now() - 60_000, to: Date.now() + 600_000 })
+  test('takes one of another kind than RSA, and no weak one', async () => {
+    await using on = await world({ accept: [certificateOverTls({ trust: { verify: ({ subject }) => subject === 'CN=alice' } })] })
+    await issued(on, rst({ kind: 'tls' }), { peerCertificate: raw })
+    await refused(on, rst({ kind: 'tls' }), /^ERR_WSS_CERTIFICATE$/, { peerCertificate: weak })
   })
 })
 
@@ -176,5 +199,38 @@ describe('the transport profile', () => {
     expect((await own.request(place('sugar'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('sugar')
     await other.close({ timeoutMs: 5_000 })
     await own.close({ timeoutMs: 5_000 })
+  })
+
+  /** A service that knows both: clients in clear whose messages protect themselves, and clients under TLS. */
+  const both: readonly (readonly [string, readonly Profile[]])[] = [['TLS first', [{ ...DEFAULT_PROFILE, protection: 'transport' }, DEFAULT_PROFILE]], ['TLS last', [DEFAULT_PROFILE, { ...DEFAULT_PROFILE, protection: 'transport' }]]]
+  test.each(both)('what was seen in clear does not become the signature of another message under TLS (%s)', async (_, known) => {
+    // What is signed as it stands, encrypted, can be put where nobody reads it.
+    const profiles = known.map((each): Profile => ({ ...each, order: 'encrypt-before-sign' }))
+    await using on = await world({ profile: profiles })
+    await using middle = await middleOf(on)
+    let caught: string | undefined
+    middle.meddle = (seen, honest) => {
+      if (seen.action !== PLACE) return honest()
+      caught = seen.text
+      return Promise.resolve({ status: 503, headers: {} })
+    }
+    const conversation = await on.client().connect(middle.url, { ...as('client'), profile: { ...DEFAULT_PROFILE, order: 'encrypt-before-sign' } })
+    await expect(conversation.request(place('tea'), { action: PLACE, timeoutMs: 500 })).rejects.toThrow()
+    const xml = caught ?? ''
+    const [body = ''] = /<s:Body[\s\S]*<\/s:Body>/.exec(xml) ?? []
+    const poison = edit(edit(xml, /<xenc:ReferenceList[\s\S]*?<\/xenc:ReferenceList>/, ''), body, `<s:Body>${place('poison')}</s:Body>`).replace('</s:Header>', `${body}</s:Header>`)
+    // Nor the very message, which under TLS nobody would remember to have seen.
+    for (const each of [poison, xml]) await post(on, each, {})
+    expect(on.handled.map((each) => each.body).join()).not.toContain('poison')
+    await conversation.detach()
+  })
+  test.each(both)('each kind of client is served (%s)', async (_, profile) => {
+    await using on = await world({ profile, accept: [usernameOverTls({ password })] }, 0, TLS)
+    for (const protection of ['message', 'transport'] as const) {
+      const conversation = await on.client().connect(on.url, { bootstrap: usernameOverTls({ user: 'alice', password: 'in wonderland' }), trust, profile: { ...DEFAULT_PROFILE, protection } })
+      expect((await conversation.request(place(protection), { action: PLACE, timeoutMs: 5_000 })).body).toContain(protection)
+      await conversation.close({ timeoutMs: 5_000 })
+    }
+    expect(on.security).toEqual([])
   })
 })

@@ -123,7 +123,11 @@ describe('in the middle of things', () => {
     ].map((each) => Promise.resolve(each).then(() => 'done', (error: unknown) => String((error as { code?: unknown }).code)))
     await pause(100)
     await client[Symbol.asyncDispose]()
-    const outcomes = await Promise.race([Promise.all(waiting), pause(3_000).then(() => 'hangs')])
+    const hangs = Promise.withResolvers<string>()
+    const timer = setTimeout(() => hangs.resolve('hangs'), 3_000)
+    const outcomes = await Promise.race([Promise.all(waiting), hangs.promise])
+    // The test's own timer is not one that is left behind.
+    clearTimeout(timer)
     expect(outcomes).toEqual(expect.arrayContaining(['ERR_ENGINE_CLOSED']))
     expect(outcomes).not.toContain('done')
     expect(set.size).toBe(0)

@@ -91,7 +91,7 @@ export const inClear = (xml: string, content: string): string =>
 /** Something about a token, under that token. */
 export function underToken(token: SecurityContextToken, action: string, request: TokenRequest): Written {
   return encodeUnderToken({ action, headers: [], body: [writeTokenRequest(request)], declarations: {} }, { to: 'http://127.0.0.1/orders', messageId: id() }, token, {
-    profile: DEFAULT_PROFILE, role: 'initiator', instance: currentInstance(token), now: Date.now(), random: systemRandom, limits: DEFAULT_LIMITS,
+    profile: DEFAULT_PROFILE, role: 'initiator', instance: currentInstance(token), now: Date.now(), random: systemRandom, limits: DEFAULT_LIMITS, encryptBody: false,
   })
 }
 
@@ -116,7 +116,7 @@ export async function rows(store: Store<never> | Store<undefined> | Store): Prom
 export function opener(secrets: World['secrets']): (body: Uint8Array, at?: number) => DecodeLine {
   const keys = new RecordedKeys({
     certificates: ['client.pem', 'service.pem', 'intruder.pem'].map(pem), privateKeys: ['client.key.pem', 'service.key.pem', 'intruder.key.pem'].map(pem),
-    contexts: secrets.map(({ identifier, secret }) => ({ identifier, secret: secret.export().toString('base64') })), passwords: { alice: 'in wonderland' },
+    contexts: secrets.map(({ identifier, instance, secret }) => ({ identifier, ...(instance !== undefined && { instance }), secret: secret.export().toString('base64') })), passwords: { alice: 'in wonderland' },
   })
   return (body, at = Date.now()) => decodeMessage(body, keys, { suite: 'Basic256Sha256' }, at)
 }

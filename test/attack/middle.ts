@@ -23,7 +23,7 @@ export interface Middle extends AsyncDisposable {
 }
 export const SOAP = { 'content-type': 'application/soap+xml; charset=utf-8' }
 
-export async function middleOf(here: Pick<World, 'service'>): Promise<Middle> {
+export async function middleOf(here: Pick<World, 'service'>, now: () => number = Date.now): Promise<Middle> {
   const requests: Seen[] = []
   const answers: Middle['answers'] = []
   const server = createServer((request, response) => {
@@ -32,7 +32,7 @@ export async function middleOf(here: Pick<World, 'service'>): Promise<Middle> {
     response.on('error', () => undefined)
     request.on('end', () => {
       const body = Buffer.concat(chunks)
-      const seen: Seen = { body, text: body.toString(), action: /action="([^"]*)"/.exec(request.headers['content-type'] ?? '')?.[1] ?? '', at: Date.now() }
+      const seen: Seen = { body, text: body.toString(), action: /action="([^"]*)"/.exec(request.headers['content-type'] ?? '')?.[1] ?? '', at: now() }
       requests.push(seen)
       const honest = async (): Promise<Given> => {
         const answer = await here.service.handle({ method: 'POST', url: '/orders', headers: request.headers, body })

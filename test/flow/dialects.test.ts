@@ -58,18 +58,12 @@ describe.each(Object.entries(KINDS))('%s', (_, { accept, bootstrap, wrong, princ
     const profile: Profile = { ...DEFAULT_PROFILE, protection }
     await using on = await world({ accept: [accept], profile }, 0, tls || protection === 'transport' ? TLS : undefined)
     const options = { bootstrap, trust, profile }
-    // What is not over TLS in its bootstrap brings its own trust for TLS: here the dispatcher's.
-    const { Agent } = await import('undici')
-    const dispatcher = new Agent({ connect: { ca: authorities[0] as string } })
-    const given = tls || protection === 'message' ? {} : { dispatcher: dispatcher as never }
-    const seen: World = { ...on, client: (more = {}) => on.client({ ...given, ...more }) }
-    await converse(seen, options)
-    await converse(seen, options, 'one-way')
-    await renewed(seen, options)
+    await converse(on, options)
+    await converse(on, options, 'one-way')
+    await renewed(on, options)
     expect(on.handled).toHaveLength(8)
     for (const message of on.handled) expect(message.principal).toMatchObject(principal)
     expect(on.security).toEqual([])
-    await dispatcher.close()
   })
 
   test('somebody else gets no token, and learns nothing', async () => {
@@ -101,13 +95,47 @@ describe('who the service is', () => {
     const { accept, bootstrap, tls } = KINDS[name] as Kind
     await using on = await world({ accept: [accept] }, 0, tls ? TLS : undefined)
     await expect(on.client().connect(on.url, { bootstrap, trust: refusing })).rejects.toThrow(BootstrapFailed)
-    if (tls) expect(on.wire).toEqual([])
+    expect(on.wire).toEqual([])
     expect(on.handled).toEqual([])
   })
   test.each([['pins', { pins: [] as string[] }], ['a verdict', { verify: () => true }]] as const)('over TLS: taken by %s', async (how, given) => {
     const { accept, bootstrap } = KINDS['usernameOverTls'] as Kind
     await using on = await world({ accept: [accept] }, 0, TLS)
     await converse(on, { bootstrap, trust: how === 'pins' ? { pins: [certificateOf('service')] } : given })
+  })
+  test('in the transport profile TLS says it of each message, however the token was had', async () => {
+    await using on = await world({ profile: wcfTransport }, 0, { cert: pem('intruder.pem'), key: pem('intruder.key.pem') })
+    const connected = on.client().connect(on.url, { ...as('client'), trust: { pins: [certificateOf('service')] }, profile: wcfTransport })
+    await expect(connected).rejects.toMatchObject({ cause: { code: 'ERR_WSS_UNTRUSTED' } })
+    expect(on.wire).toEqual([])
+  })
+  test('over TLS, one trust does not count for a conversation under another', async () => {
+    const { accept, bootstrap } = KINDS['usernameOverTls'] as Kind
+    await using on = await world({ accept: [accept] }, 0, TLS)
+    const client = on.client()
+    const strict = { bootstrap, trust: { pins: [certificateOf('service')] } }
+    const lax = { bootstrap, trust: { verify: () => true } }
+    const connecting = client.connect(on.url, strict)
+    await expect(client.connect(on.url, lax)).rejects.toMatchObject({ code: 'ERR_USAGE_TRUST' })
+    const first = await connecting
+    const second = await client.connect(on.url, { bootstrap, trust: { pins: [certificateOf('service')] } })
+    await expect(client.connect(on.url, lax)).rejects.toMatchObject({ code: 'ERR_USAGE_TRUST' })
+    for (const conversation of [first, second]) await conversation.close({ timeoutMs: 5_000 })
+    await (await client.connect(on.url, lax)).close({ timeoutMs: 5_000 })
+  })
+  test('over TLS, somebody else in the place of the service is told of', async () => {
+    const { accept, bootstrap } = KINDS['usernameOverTls'] as Kind
+    await using on = await world({ accept: [accept] }, 0, TLS)
+    let isRight = true
+    const conversation = await on.client().connect(on.url, { bootstrap, trust: { verify: () => isRight } })
+    const codes: string[] = []
+    conversation.on('security', ({ code }) => void codes.push(code))
+    isRight = false
+    // More at a time than there are connections that were judged before.
+    await Promise.all([1, 2, 3, 4].map((item) => conversation.request(place(item), { action: PLACE, timeoutMs: 10_000 })))
+    expect(new Set(codes)).toEqual(new Set(['ERR_WSS_UNTRUSTED']))
+    isRight = true
+    await conversation.close({ timeoutMs: 5_000 })
   })
   test('the name of the host must be that of the certificate', async () => {
     const { accept, bootstrap } = KINDS['usernameOverTls'] as Kind

@@ -33,6 +33,10 @@ export const CLOSED: SourceEvent = { kind: 'closed' }
 export const TIME: SourceEvent = { kind: 'time' }
 export const POLLED: SourceEvent = { kind: 'polled', to: X }
 export const REFUSED: SourceEvent = { kind: 'refused', reason: 'no' }
+export const PACE: SourceEvent = { kind: 'pace', window: 0 }
+export const moved = (behind: 'leave' | 'close' = 'leave', numbers: readonly number[] = []): SourceEvent => ({ kind: 'moved', to: 'successor' as LaneId, numbers, behind })
+/** The peer has lost the sequence, and the conversation can go on elsewhere. */
+export const STRANDED: SourceEvent = { kind: 'fault', name: 'UnknownSequence', resumes: true }
 export const terminated = (by: 'answer' | 'peer'): SourceEvent => ({ kind: 'terminated', by })
 
 export interface SourceCase { readonly from: SourceState; readonly event: SourceEvent; readonly to: SourceState; /** What leads to `from`. */ readonly after: readonly SourceEvent[]; readonly with?: Partial<SourceOptions>; /** How much later the event comes. */ readonly later?: number }
@@ -49,50 +53,53 @@ const c = (from: SourceState, event: SourceEvent, to: SourceState, after: readon
 const same = (from: SourceState, after: readonly SourceEvent[], events: readonly SourceEvent[], also: Pick<SourceCase, 'with'> = {}): SourceCase[] => events.map((event) => c(from, event, from, after, also))
 
 export const SOURCE_CASES: readonly SourceCase[] = [
-  ...same('creating', [], [submit(), CLOSE, fault('UnknownSequence'), hint(), TIME]),
+  ...same('creating', [], [submit(), CLOSE, fault('UnknownSequence'), hint(), PACE, TIME]),
   c('creating', created(), 'open', []), c('creating', created(), 'draining', [submit(), CLOSE]), c('creating', created(), 'closing', [CLOSE]), c('creating', created(), 'terminating', [CLOSE], { with: { closeEmpty: false } }),
-  c('creating', REFUSED, 'ended', [submit()]), c('creating', TIME, 'ended', [TIME], { later: HOUR }),
+  c('creating', moved('close', [1]), 'ended', [submit()]), c('creating', REFUSED, 'ended', [submit()]), c('creating', TIME, 'ended', [TIME], { later: HOUR }),
 
-  ...same('open', OPEN, [submit(), created(), REFUSED, acknowledged(0), CLOSED, terminated('answer'), fault('InvalidAcknowledgement'), hint(), POLLED, TIME]),
+  ...same('open', OPEN, [submit(), created(), REFUSED, acknowledged(0), CLOSED, terminated('answer'), fault('InvalidAcknowledgement'), STRANDED, hint(), POLLED, PACE, TIME]),
   ...same('open', [created(), submit('a', 'request')], [acknowledged(1), replied()]),
   c('open', submit(), 'full', OPEN, { with: FULL }), c('open', acknowledged(2, { final: true }), 'closed', [created(), submit('a', 'request'), submit('b')]), c('open', acknowledged(1, { final: true }), 'terminating', [created(), submit()]),
   c('open', CLOSE, 'draining', [created(), submit()]), c('open', CLOSE, 'closing', OPEN), c('open', CLOSE, 'terminating', OPEN, { with: { closeEmpty: false } }),
   c('open', terminated('peer'), 'ended', OPEN), c('open', fault('MessageNumberRollover'), 'full', OPEN), c('open', fault('SequenceClosed'), 'closed', [created(), submit('a', 'request'), acknowledged(1)]),
   c('open', fault('SequenceClosed'), 'terminating', [created(), submit()]), c('open', fault('UnknownSequence'), 'ended', [created(), submit()]), c('open', fault('MessageNumberRollover'), 'ended', OPEN, { with: OLD }),
+  c('open', moved(), 'ended', OPEN), c('open', moved('close'), 'ended', [created(), submit()]), c('open', moved('close'), 'closing', [created(), submit(), acknowledged(1)]), c('open', moved('close', [1]), 'ended', [created(), submit()]),
+  c('open', moved('close'), 'draining', OPEN, { with: OLD }), c('open', moved('close'), 'terminating', OPEN, { with: { closeEmpty: false } }),
   c('open', TIME, 'ended', [created(1_000)], { later: 2_000 }), c('open', TIME, 'ended', [created(), submit()], { later: HOUR }),
 
-  ...same('full', [created(), submit()], [created(), REFUSED, acknowledged(0), replied(), CLOSED, terminated('answer'), fault('MessageNumberRollover'), hint(), POLLED, TIME], { with: FULL }),
+  ...same('full', [created(), submit()], [created(), REFUSED, acknowledged(0), replied(), CLOSED, terminated('answer'), fault('MessageNumberRollover'), STRANDED, hint(), POLLED, PACE, TIME], { with: FULL }),
+  c('full', moved(), 'ended', [created(), submit()], { with: FULL }), c('full', moved('close'), 'closing', [created(), submit(), acknowledged(1)], { with: FULL }), c('full', moved('close'), 'terminating', [created(), submit(), acknowledged(1)], { with: { ...FULL, ...OLD } }),
   c('full', acknowledged(1, { final: true }), 'closed', [created(), submit('a', 'request')], { with: FULL }), c('full', acknowledged(1, { final: true }), 'terminating', [created(), submit()], { with: FULL }),
   c('full', CLOSE, 'draining', [created(), submit()], { with: FULL }), c('full', CLOSE, 'closing', [created(), submit(), acknowledged(1)], { with: FULL }), c('full', CLOSE, 'terminating', [created(), submit(), acknowledged(1)], { with: { ...FULL, ...OLD } }),
   c('full', terminated('peer'), 'ended', [created(), submit()], { with: FULL }), c('full', fault('SequenceClosed'), 'closed', [created(), submit('a', 'request'), acknowledged(1)], { with: FULL }),
   c('full', fault('SequenceClosed'), 'terminating', [created(), submit()], { with: FULL }), c('full', fault('SequenceTerminated'), 'ended', [created(), submit()], { with: FULL }), c('full', TIME, 'ended', [created(1_000), submit()], { with: FULL, later: 2_000 }),
 
-  ...same('draining', DRAINING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, CLOSED, terminated('answer'), fault('MessageNumberRollover'), hint(), POLLED, TIME]),
-  c('draining', acknowledged(2), 'closing', DRAINING), c('draining', acknowledged(1, { final: true }), 'closed', [created(), submit('a', 'request'), submit('b'), CLOSE]), c('draining', acknowledged(2, { final: true }), 'terminating', DRAINING),
+  ...same('draining', DRAINING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, CLOSED, terminated('answer'), fault('MessageNumberRollover'), STRANDED, hint(), POLLED, PACE, TIME]),
+  c('draining', moved('close'), 'ended', DRAINING), c('draining', acknowledged(2), 'closing', DRAINING), c('draining', acknowledged(1, { final: true }), 'closed', [created(), submit('a', 'request'), submit('b'), CLOSE]), c('draining', acknowledged(2, { final: true }), 'terminating', DRAINING),
   c('draining', acknowledged(2), 'terminating', [created(), submit(), CLOSE], { with: OLD }), c('draining', replied(), 'closing', [created(), submit('a', 'request'), CLOSE]), c('draining', replied(), 'terminating', [created(), submit('a', 'request'), CLOSE, acknowledged(2)], { with: OLD }),
   c('draining', terminated('peer'), 'ended', DRAINING), c('draining', fault('SequenceClosed'), 'closed', [created(), submit('a', 'request'), acknowledged(1), CLOSE]), c('draining', fault('SequenceClosed'), 'terminating', DRAINING),
   c('draining', fault('UnknownSequence'), 'ended', DRAINING), c('draining', TIME, 'ended', DRAINING, { later: HOUR }),
   c('draining', TIME, 'closing', [OFFER_TAKEN, submit('a', 'request'), acknowledged(1), CLOSE], { with: ELSEWHERE, later: HOUR }),
   c('draining', TIME, 'terminating', [OFFER_TAKEN, submit('a', 'request'), CLOSE, acknowledged(2)], { with: { ...ELSEWHERE, ...OLD }, later: HOUR }),
 
-  ...same('closing', CLOSING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, terminated('answer'), fault('MessageNumberRollover'), hint('UnknownSequence'), POLLED, TIME]),
+  ...same('closing', CLOSING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, terminated('answer'), fault('MessageNumberRollover'), hint('UnknownSequence'), POLLED, PACE, TIME]),
   c('closing', acknowledged(1, { final: true }), 'terminating', CLOSING), c('closing', CLOSED, 'terminating', CLOSING), c('closing', terminated('peer'), 'ended', CLOSING), c('closing', fault('SequenceClosed'), 'terminating', CLOSING),
   c('closing', fault('UnknownSequence'), 'ended', CLOSING), c('closing', TIME, 'terminating', CLOSING, { with: { timing: { ...DEFAULT_TIMING, controlTries: 1 } }, later: 60_000 }),
   c('closing', TIME, 'ended', [created(1_000), submit(), acknowledged(1), CLOSE], { later: 2_000 }),
 
-  ...same('closed', CLOSED_BY_PEER, [created(), REFUSED, acknowledged(2), replied(), CLOSE, CLOSED, terminated('answer'), fault('SequenceClosed'), hint(), POLLED, TIME]),
+  ...same('closed', CLOSED_BY_PEER, [created(), REFUSED, acknowledged(2), replied(), CLOSE, CLOSED, terminated('answer'), fault('SequenceClosed'), STRANDED, hint(), POLLED, PACE, TIME]), c('closed', moved(), 'ended', CLOSED_BY_PEER),
   c('closed', acknowledged(1, { answering: 1 }), 'terminating', [created(), submit('a', 'request'), acknowledged(1, { final: true })]), c('closed', replied(), 'terminating', [created(), submit('a', 'request'), acknowledged(1, { final: true })]),
   c('closed', terminated('peer'), 'ended', CLOSED_BY_PEER), c('closed', fault('UnknownSequence'), 'ended', CLOSED_BY_PEER), c('closed', TIME, 'ended', CLOSED_BY_PEER, { later: HOUR }),
   c('closed', TIME, 'terminating', [OFFER_TAKEN, submit('a', 'request'), acknowledged(1, { final: true })], { with: ELSEWHERE, later: HOUR }),
 
-  ...same('terminating', TERMINATING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, CLOSED, fault('MessageNumberRollover'), hint('SequenceTerminated', 'terminate-sequence'), POLLED, TIME]),
+  ...same('terminating', TERMINATING, [created(), REFUSED, acknowledged(1), replied(), CLOSE, CLOSED, fault('MessageNumberRollover'), hint('SequenceTerminated', 'terminate-sequence'), POLLED, PACE, TIME]),
   c('terminating', terminated('answer'), 'ended', TERMINATING), c('terminating', terminated('peer'), 'ended', TERMINATING), c('terminating', fault('UnknownSequence'), 'ended', TERMINATING),
   c('terminating', hint('UnknownSequence', 'terminate-sequence'), 'ended', TERMINATING), c('terminating', TIME, 'ended', TERMINATING, { later: HOUR }),
 
-  ...same('ended', ENDED, [created(), REFUSED, acknowledged(1), replied(), CLOSE, CLOSED, terminated('answer'), fault('UnknownSequence'), hint('UnknownSequence', 'terminate-sequence'), POLLED, TIME]),
+  ...same('ended', ENDED, [created(), REFUSED, acknowledged(1), replied(), CLOSE, CLOSED, terminated('answer'), fault('UnknownSequence'), hint('UnknownSequence', 'terminate-sequence'), POLLED, PACE, moved(), TIME]),
 ]
 /** One event of each kind, to be refused where the table has none. */
-export const SOURCE_EVENTS: readonly SourceEvent[] = [submit('new'), created(), REFUSED, acknowledged(0), replied(), CLOSE, CLOSED, terminated('answer'), fault('UnknownSequence'), hint(), POLLED, TIME]
+export const SOURCE_EVENTS: readonly SourceEvent[] = [submit('new'), created(), REFUSED, acknowledged(0), replied(), CLOSE, CLOSED, terminated('answer'), fault('UnknownSequence'), hint(), POLLED, PACE, moved(), TIME]
 
 export function sourceAfter(events: readonly SourceEvent[], options: Partial<SourceOptions> = {}): Source {
   const source = sourceWith(options)

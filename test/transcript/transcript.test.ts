@@ -90,7 +90,7 @@ class Conversation {
       if (each.kind === 'state') lines.push(`${each.machine} ${each.state}`)
       else if (each.kind === 'alarm') lines.push(`alarm ${each.error.message}`)
       else if (each.kind === 'failed') lines.push(`failed ${each.number}: ${each.error.name}`)
-      else lines.push(`${each.kind} ${each.number}`)
+      else lines.push('number' in each ? `${each.kind} ${each.number}` : each.kind)
     }
     return lines
   }

@@ -157,6 +157,35 @@ describe('renew', () => {
     expect(faultOf(decision(issued()))).toBe(FAULTS.unableToRenew)
   })
 
+  test('without proof: where it is allowed, for the one who established it, the newest key, and as long as any renewal may come', () => {
+    const token = issued()
+    const { entropy: _, keySizeBits: __, ...bare } = renewOf(token)
+    const ungranted = (more: Partial<TokenQuestion> = {}, request: Partial<TokenRequest> = {}, now = NOW + HOUR, policy: Partial<IssuerPolicy> = { renewWithoutProof: true }): TokenDecision =>
+      ask({ ...bare, ...request }, { existing: token, ...more }, now, policy)
+    const { token: renewed, response } = granted(ungranted())
+    // The issuer's key alone, of the size that the token had.
+    expect(response).toMatchObject({ proof: { kind: 'given' }, keySizeBits: 256, token: { identifier: token.id } })
+    expect(response.proof?.kind === 'given' && response.proof.secret.equals(currentInstance(renewed).secret)).toBe(true)
+    expect(granted(ungranted({}, { entropy: secret('again') })).response.proof?.kind).toBe('computed')
+    expect(granted(ungranted({}, {}, NOW + 10 * HOUR + 59 * MINUTE)).token.instances).toHaveLength(2)
+    const refused: readonly TokenDecision[] = [
+      ungranted({}, {}, NOW + HOUR, {}), ungranted({ principal: BOB }), ungranted({}, {}, NOW + 11 * HOUR), ungranted({}, { target: { identifier: other.id } }),
+      ungranted({}, { target: { identifier: token.id, instance: 'urn:older' } }), ungranted({ existing: { ...token, state: 'cancelled' } }),
+      // Proof that is there and does not fit is none the better.
+      ungranted({ signer: signerOf(other) }), ungranted({ existing: renewed }, { target: { identifier: token.id, instance: 'urn:none' } }),
+    ]
+    expect(refused.map(faultOf)).toEqual(refused.map(() => FAULTS.unableToRenew))
+  })
+
+  test('the first key stays, for peers that endorse with it; those between do not', () => {
+    const first = issued()
+    const second = granted(renew(first, NOW + HOUR)).token
+    const third = granted(renew(second, NOW + 2 * HOUR)).token
+    const fourth = granted(renew(third, NOW + 3 * HOUR)).token
+    expect(fourth.instances.map((each) => each.instance)).toEqual([undefined, currentInstance(third).instance, currentInstance(fourth).instance])
+    expect(believedInstances(fourth, NOW + 3 * HOUR, DEFAULT_ISSUER_POLICY.overlapMs)).toHaveLength(2)
+  })
+
   test('a renew without target, or without entropy, is an invalid request', () => {
     const token = issued()
     const { target: _, ...targetless } = renewOf(token)

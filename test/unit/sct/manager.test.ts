@@ -57,6 +57,32 @@ describe('the token of a peer', () => {
     expect(kinds(world)).toEqual(['issue', 'issue'])
   })
 
+  test('is replaced on demand, once for all who ask; the old one stays for those who are bound to it', async () => {
+    const world = new World()
+    const manager = world.manager()
+    const old = await manager.token(PEER)
+    const all = await Promise.all([manager.instead(PEER, old), manager.instead(PEER, old), manager.token(PEER)])
+    expect(new Set(all).size).toBe(1)
+    expect(all[0]).not.toBe(old)
+    expect(kinds(world)).toEqual(['issue', 'issue'])
+    expect(await manager.instead(PEER, old)).toBe(all[0])
+    expect(manager.newest(PEER)).toBe(all[0])
+    expect((await manager.status(old))?.state).toBe('live')
+  })
+  test('is what newcomers get, as before, when none better could be had', async () => {
+    const world = new World()
+    let isAway = false
+    const manager = world.manager({
+      establish: async (_, request) => {
+        if (isAway) throw new TransportFailed('ERR_HTTP_FAILED', 'away')
+        return { response: (await world.ask({ request })).response, principal: SERVICE }
+      },
+    })
+    const old = await manager.token(PEER)
+    isAway = true
+    await expect(manager.instead(PEER, old)).rejects.toMatchObject({ code: 'ERR_BOOTSTRAP' })
+    expect(await manager.token(PEER)).toBe(old)
+  })
   test('has a name that no other combination of parts has', () => {
     expect(peerName({ endpoint: 'a', principal: 'bc', policy: '' })).not.toBe(peerName({ endpoint: 'ab', principal: 'c', policy: '' }))
   })
@@ -267,6 +293,23 @@ describe('renewal', () => {
     manager.use(id, LANE)
     await settle()
     expect(kinds(world)).toEqual(['issue', 'renew'])
+  })
+
+  test('at a peer that gives no new key is told in time, again and again, as long as a sequence is bound to it', async () => {
+    const world = new World()
+    const manager = world.manager({ renews: () => false })
+    const ending = vi.fn()
+    manager.on('ending', ending)
+    const id = await manager.token(PEER)
+    await world.clock.pass(7 * HOUR)
+    expect(ending).not.toHaveBeenCalled()
+    manager.use(id, LANE)
+    await settle()
+    expect(ending).toHaveBeenCalledWith({ tokenId: id, peer: expect.any(String) as string })
+    await world.clock.pass(2.6 * HOUR)
+    expect(ending).toHaveBeenCalledTimes(2)
+    await expect(manager.renew(id)).rejects.toMatchObject({ code: 'ERR_SCT_RENEW' })
+    expect(kinds(world)).toEqual(['issue'])
   })
 
   test('that fails is reported, leaves the token as it is, and is tried again after a quarter of the lifetime', async () => {
@@ -685,6 +728,18 @@ describe('at the recipient', () => {
     expect(third.response.token).toEqual(first.response.token)
   })
 
+  test('a Renew without proof, where it is allowed, is repeated with the same answer too', async () => {
+    const world = new World({ policy: { renewWithoutProof: true } })
+    const { token } = await world.ask({ request: issueOf() })
+    const ask = { request: { kind: 'renew', sc: token.sc, target: { identifier: token.id } } as const, messageId: 'urn:m:renewal' }
+    const first = await world.ask(ask)
+    const again = await world.ask(ask)
+    expect(again.response.token).toEqual(first.response.token)
+    expect(again.response.proof?.kind === 'given' && first.response.proof?.kind === 'given' && again.response.proof.secret.equals(first.response.proof.secret)).toBe(true)
+    expect((await world.service.get(token.id))?.instances).toHaveLength(2)
+    await expect(world.ask({ ...ask, request: { ...ask.request, entropy: secret('other') } })).rejects.toMatchObject({ code: 'ERR_SCT_RENEW_REPEATED' })
+  })
+
   test('the stored answer is given to nobody else, for nothing else, and not to a replay', async () => {
     const world = new World()
     const { token } = await world.ask({ request: issueOf() })
@@ -777,7 +832,11 @@ describe('at the recipient', () => {
     const { token } = await world.ask({ request: issueOf() })
     const { token: renewed } = await world.ask({ request: { ...issueOf('renewal'), kind: 'renew', target: { identifier: token.id } }, signer: signerOf(token) })
     await world.clock.pass(5 * MINUTE)
-    expect((await world.service.rememberedSecrets(token.id)).map((each) => each.instance)).toEqual([renewed.instances[1]?.instance])
+    const [first, ...believed] = await world.service.rememberedSecrets(token.id)
+    expect(believed.map((each) => each.instance)).toEqual([renewed.instances[1]?.instance])
+    // The first of all may still endorse a renewal (peer Metro 4), and nothing else.
+    expect(first).toMatchObject({ instance: undefined, endorsesOnly: true })
+    expect((await world.service.secrets(token.id)).map((each) => each.instance)).toEqual([renewed.instances[1]?.instance])
   })
 
   test('an expired token is remembered for two hours, then it and all that belongs to it is forgotten', async () => {

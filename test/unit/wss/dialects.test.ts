@@ -1,4 +1,5 @@
 /** Every dialect that can be written opens here under the strictest level of its profile, and says who is behind it. */
+import { createDecipheriv } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { secretKey } from '../../../src/crypto/hash.ts'
 import { SecurityFailure } from '../../../src/errors.ts'
@@ -8,7 +9,7 @@ import { versionsOf } from '../../../src/profiles/versions.ts'
 import { writeAddressing } from '../../../src/soap/addressing.ts'
 import { SUITES } from '../../../src/spec/algorithms.ts'
 import { NS } from '../../../src/spec/versions.ts'
-import { bootstrapPolicy, sessionPolicy } from '../../../src/wire.ts'
+import { answerPolicy, bootstrapPolicy, sessionPolicy } from '../../../src/wire.ts'
 import { authenticate, type Expectation } from '../../../src/wss/authenticate.ts'
 import { type BootstrapCredentials, protectBootstrap } from '../../../src/wss/bootstrap.ts'
 import type { Keys, Opened, Policy } from '../../../src/wss/keys.ts'
@@ -44,19 +45,19 @@ function mustBeWhole(opened: Opened, profile: Profile): void {
 
 describe('under a context', () => {
   const secrets = (bytes: number) => secretKey(Buffer.alloc(32, 7).subarray(0, bytes))
-  const keysFor = (bytes: number): Partial<Keys> => ({ contexts: (identifier) => (identifier === CONTEXT ? [{ identifier, instance: undefined, secret: secrets(bytes) }] : []) })
+  const keysFor = (bytes: number, instance?: string): Partial<Keys> => ({ contexts: (identifier) => (identifier === CONTEXT ? [{ identifier, instance, secret: secrets(bytes) }] : []) })
 
   test.each([...SUITES.values()].map((suite) => [suite.name, suite] as const))('%s, whatever else is chosen', (name, suite) => {
     let count = 0
     for (const choice of product({
       derivedKeys: [true, false], order: ['sign-before-encrypt', 'encrypt-before-sign'], encryptSignature: [true, false, 'with-body'], keyOrder: ['signature-first', 'encryption-first'], layout: ['strict', 'lax'],
-      includeToken: ['requests', 'always'], signatureConfirmation: [true, false], role: ['initiator', 'recipient'], encryptBody: [true, false], digest: [undefined, 'sha1'],
+      includeToken: ['requests', 'always'], signatureConfirmation: [true, false], role: ['initiator', 'recipient'], encryptBody: [true, false], digest: [undefined, 'sha1'], instance: [undefined, 'second'],
     } as const)) {
-      const { role, encryptBody, digest, ...rest } = choice
+      const { role, encryptBody, digest, instance, ...rest } = choice
       const profile: Profile = { ...DEFAULT_PROFILE, ...rest, suite: name, hmac: 'hmac-sha1', ...(digest !== undefined && { digest }) }
       const message = { soap: versionsOf(profile).soap, headers: headersOf(profile), body: [bodyOf(profile)], encryptBody, ...(role === 'recipient' && { confirms: [Buffer.from('one'), Buffer.from('two')] }) }
-      const { xml, signatureValues } = protect(message, { identifier: CONTEXT, secret: secrets(suite.secretBytes), sc: versionsOf(profile).sc }, { profile, role, now: NOW, random: counted(++count) })
-      const opened = openIt(xml, keysFor(suite.secretBytes), { ...sessionPolicy({ profile, limits: DEFAULT_LIMITS }), encryptBody })
+      const { xml, signatureValues } = protect(message, { identifier: CONTEXT, instance, secret: secrets(suite.secretBytes), sc: versionsOf(profile).sc }, { profile, role, now: NOW, random: counted(++count) })
+      const opened = openIt(xml, keysFor(suite.secretBytes, instance), { ...sessionPolicy({ profile, limits: DEFAULT_LIMITS }), encryptBody })
       mustBeWhole(opened, profile)
       expect(opened.signer, words(choice)).toMatchObject({ kind: 'context', identifier: CONTEXT })
       expect(opened.signatureValues).toEqual(signatureValues)
@@ -65,7 +66,7 @@ describe('under a context', () => {
       expect(xml.includes('<ds:SignatureValue>')).toBe(!isSealed)
       expect(xml.includes('<wsc:SecurityContextToken ')).toBe(role === 'initiator' || rest.includeToken === 'always')
     }
-    expect(count).toBe(1_536)
+    expect(count).toBe(3_072)
   })
 
   test('an answer without a signature to confirm says so', () => {
@@ -74,7 +75,29 @@ describe('under a context', () => {
     expect(openIt(xml, keysFor(32), sessionPolicy({ profile: DEFAULT_PROFILE, limits: DEFAULT_LIMITS })).confirmations).toEqual([''])
   })
 
+  test('a secret that is longer than the cipher wants encrypts with its first bytes', () => {
+    const profile: Profile = { ...BASIC256_SHA1, suite: 'Basic128', derivedKeys: false }
+    const { xml } = protect({ soap: versionsOf(profile).soap, headers: headersOf(profile), body: [bodyOf(profile)], encryptBody: true }, { identifier: CONTEXT, secret: secrets(32), sc: versionsOf(profile).sc }, { profile, role: 'initiator', now: NOW, random: counted() })
+    mustBeWhole(openIt(xml, keysFor(32), sessionPolicy({ profile, limits: DEFAULT_LIMITS })), profile)
+    const [, cipher = ''] = /<xenc:CipherValue>([^<]+)</.exec(xml) ?? []
+    const [iv, data] = [Buffer.from(cipher, 'base64').subarray(0, 16), Buffer.from(cipher, 'base64').subarray(16)]
+    const decipher = createDecipheriv('aes-128-cbc', Buffer.alloc(16, 7), iv).setAutoPadding(false)
+    expect(Buffer.concat([decipher.update(data), decipher.final()]).toString()).toContain('>Basic128</a>')
+  })
+  test('the token has the id that it was issued with, and references to it say which instance', () => {
+    const { xml } = protect({ soap: versionsOf(DEFAULT_PROFILE).soap, headers: [], body: [bodyOf(DEFAULT_PROFILE)], encryptBody: true }, { identifier: CONTEXT, instance: 'second', elementId: 'sctId-1', secret: secrets(32), sc: versionsOf(DEFAULT_PROFILE).sc }, { profile: DEFAULT_PROFILE, role: 'initiator', now: NOW, random: counted() })
+    expect(xml).toContain('wsu:Id="sctId-1"')
+    expect(xml.match(/URI="#sctId-1" ValueType="[^"]*" wsc:Instance="second"/g)).toHaveLength(2)
+  })
+
   describe('by TLS', () => {
+    test('an answer confirms in clear what TLS protects', () => {
+      const profile: Profile = { ...BASIC256_SHA1, protection: 'transport', signatureConfirmation: true }
+      for (const [confirms, said] of [[[Buffer.from('one')], ['b25l']], [[], ['']]] as const) {
+        const { xml } = protect({ soap: versionsOf(profile).soap, headers: [], body: [bodyOf(profile)], encryptBody: true, confirms }, { identifier: CONTEXT, secret: secrets(32), sc: versionsOf(profile).sc }, { profile, role: 'recipient', now: NOW, random: counted() })
+        expect(openIt(xml, keysFor(32), answerPolicy({ profile, limits: DEFAULT_LIMITS })).confirmations).toEqual(said)
+      }
+    })
     const write = (profile: Profile, role: 'initiator' | 'recipient', bytes = 32): string =>
       protect({ soap: versionsOf(profile).soap, headers: headersOf(profile), body: [bodyOf(profile)], encryptBody: true }, { identifier: CONTEXT, secret: secrets(bytes), sc: versionsOf(profile).sc }, { profile, role, now: NOW, random: counted() }).xml
     test.each([true, false])('with derived keys: %s', (derivedKeys) => {
@@ -120,7 +143,7 @@ describe('to establish one', () => {
       const { suite, order, encryptSignature, derivedKeys, layout, keyOrder, certificateReference, includeCertificate, signatureConfirmation, renews } = choice
       // Each RSA signature takes its time: a part of them, spread over all choices.
       if (++count % 23 !== 0) continue
-      const profile: Profile = { ...DEFAULT_PROFILE, suite, layout, keyOrder, signatureConfirmation, bootstrap: { order, encryptSignature, keyOrder, derivedKeys, includeCertificate, certificateReference } }
+      const profile: Profile = { ...DEFAULT_PROFILE, suite, layout, keyOrder, signatureConfirmation, bootstrap: { accept: 'headers', order, encryptSignature, keyOrder, derivedKeys, includeCertificate, certificateReference } }
       const policy = bootstrapPolicy({ profile, limits: DEFAULT_LIMITS, isUnderTls: false })
       const message = { soap: versionsOf(profile).soap, headers: headersOf(profile), body: [bodyOf(profile)] }
       const asked = protectBootstrap(message, credentials, { profile, now: NOW, random: counted(count), ...(renews && { endorse: token }) })

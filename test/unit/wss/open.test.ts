@@ -289,7 +289,12 @@ describe('signatures', () => {
     const primary = signed(parts())
     const endorsed = { ...primary, tokens: [...primary.tokens, named, dkt(sc, '_dC', { str: reference('#_sctC', sc.sct) })] }
     const by = { key: derived(older, NONCE_SIGN), keyInfo: keyInfo(reference('#_dC', sc.dk)) }
-    expect(opening(xmlOf(signed(endorsed, { ids: ['_sig'], id: '_end', ...by })), { keys }).endorsers).toMatchObject([{ identifier: 'urn:c', instance: undefined }])
+    expect(opening(xmlOf(signed(endorsed, { ids: ['_sig'], id: '_end', ...by })), { keys }).endorsers).toMatchObject([{ identifier: 'urn:c', instance: 'now' }])
+    // One that is believed no more may do so too, and nothing else.
+    const past = keysWith([{ identifier: ID_A, instance: undefined, secret: SECRET_A }, { identifier: 'urn:c', instance: undefined, secret: older, endorsesOnly: true }, { identifier: 'urn:c', instance: 'now', secret: secretKey(Buffer.alloc(32, 0xc2)) }])
+    expect(opening(xmlOf(signed(endorsed, { ids: ['_sig'], id: '_end', ...by })), { keys: past }).endorsers).toMatchObject([{ identifier: 'urn:c', instance: 'now' }])
+    const unnamed = { ...parts(), tokens: [sct(sc, 'urn:c', '_sctC'), dkt(sc, '_dC', { str: reference('#_sctC', sc.sct) })] }
+    expect(() => opening(xmlOf(signed(unnamed, by)), { keys: past })).toThrow(expect.objectContaining({ code: 'ERR_WSS_MAC' }))
     const alone = { ...parts(), tokens: [named, dkt(sc, '_dC', { str: reference('#_sctC', sc.sct) })] }
     expect(() => opening(xmlOf(signed(alone, by)), { keys })).toThrow(expect.objectContaining({ code: 'ERR_WSS_MAC' }))
     // Nor may it where a true endorsement of it stands beside.
