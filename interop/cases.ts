@@ -4,7 +4,7 @@
  * @module
  */
 import type { Cell, Choices, Role } from './cells.ts'
-import { Run } from './conversation.ts'
+import type { Run } from './conversation.ts'
 import { HOSTILE } from './hostile.ts'
 import { LIFE } from './life.ts'
 import { LOST } from './lost.ts'

@@ -145,8 +145,12 @@ export async function exchange(conversation: Conversation, cell: Pick<Cell, 'sha
 
 /** @throws what went wrong */
 export async function converse(run: Run, peer: Peer): Promise<void> {
+  await talk(run, peer, textsOf(MESSAGES))
+  same(await inspect(run.journal, run.cell, profileOf(run.cell)), [], 'what is wrong with what we wrote')
+}
+/** The conversation itself, from the first message to the end of the sequence. */
+export async function talk(run: Run, peer: Peer, texts: readonly string[]): Promise<void> {
   const { cell } = run
-  const texts = textsOf(MESSAGES)
   if (cell.role === 'client') {
     const service = await run.theirService(peer)
     const conversation = await run.connect()
@@ -167,7 +171,6 @@ export async function converse(run: Run, peer: Peer): Promise<void> {
     same(received, texts, 'our application was given, in order')
     same(errors.map(String), [], 'errors in the background')
   }
-  same(await inspect(run.journal, cell, profileOf(cell)), [], 'what is wrong with what we wrote')
 }
 
 export function must(isTrue: boolean, otherwise: string): asserts isTrue {
