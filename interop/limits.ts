@@ -19,6 +19,8 @@ const MEANINGLESS: readonly Limit[] = [
 const METRO: readonly Limit[] = [
   { peer: 'metro', when: { suite: 'Basic256GCM' }, reason: 'Metro has no suite with GCM' },
   { peer: 'metro', when: { endpoint: 'address' }, reason: 'a Metro client does not listen, its service does not send to an address' },
+  { peer: 'metro', role: 'client', when: { endpoint: 'make-connection', shape: 'request' }, reason: 'a Metro service that has a one-way operation too may take a poll for that one, and then has no answer to it' },
+  { peer: 'metro', role: 'client', when: { order: 'encrypt-before-sign', encryptSignature: true, signatureConfirmation: true }, reason: 'the confirmations of a Metro service do not stand under its signature there, and confirm nothing' },
   { peer: 'metro', role: 'service', when: { bootstrap: 'usernameForCertificateEndorsing', encryptSignature: true, order: 'encrypt-before-sign' }, reason: 'the endorsing signature of a Metro client does not reach the encrypted one: it is over nothing, and refused' },
   { peer: 'metro', role: 'service', when: { derivedKeys: false, suite: ['Basic192', 'Basic128', 'Basic128Sha256'] }, reason: 'a Metro client asks for a key of 256 bits in every suite, and without derived keys encrypts with the whole of it' },
   { peer: 'metro', when: { protection: 'transport', encryptLifecycle: true }, reason: 'in the transport profile TLS encrypts' },
@@ -30,17 +32,22 @@ const CXF: readonly Limit[] = [
   { peer: 'cxf', role: 'client', when: { endpoint: 'address', rm: '1.0' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
   { peer: 'cxf', when: { protection: 'transport', includeToken: 'always' }, reason: 'a CXF client then wants replies endorsed by the token, which no service does in the transport profile' },
   { peer: 'cxf', role: 'service', when: { signatureConfirmation: true, network: 'lossy' }, reason: 'a CXF client that has repeated a message does not know its signature any more when the confirmation comes' },
+  { peer: 'cxf', role: 'service', when: { signatureConfirmation: true, endpoint: 'address' }, reason: 'a CXF client looks for confirmations in the answer on the connection, not where it listens' },
+  { peer: 'cxf', role: 'service', when: { network: 'lossy', endpoint: 'address' }, reason: 'a CXF client that listens takes a lost empty answer for the answer' },
   { peer: 'cxf', when: { endpoint: 'make-connection' }, reason: 'CXF has no MakeConnection' },
 ]
 const SANDESHA2: readonly Limit[] = [
   { peer: 'sandesha2', when: { encryptLifecycle: false }, reason: 'its EncryptedParts hold for every Body, those of RM too' },
   { peer: 'sandesha2', when: { suite: 'Basic256GCM' }, reason: 'Rampart 1.6 has no suite with GCM' },
   { peer: 'sandesha2', when: { suite: 'Basic192', protection: 'message' }, reason: 'WSS4J 1.6 does not accept AES-192' },
+  { peer: 'sandesha2', when: { bootstrap: 'x509', signatureConfirmation: true }, reason: 'its X.509 bootstrap is one of WSS 1.0, which has no confirmations' },
   { peer: 'sandesha2', when: { order: 'encrypt-before-sign', encryptSignature: true }, reason: 'Rampart 1.6 encrypts another element than the signature' },
   { peer: 'sandesha2', role: 'service', when: { rm: '1.1', endpoint: 'anonymous' }, reason: 'in RM 1.1 a Sandesha2 client that does not listen asks by MakeConnection' },
   { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', derivedKeys: false, includeToken: 'requests' }, reason: 'answers of Rampart 1.6 refer to a token that they do not carry' },
   { peer: 'sandesha2', role: 'service', when: { protection: 'transport', derivedKeys: true }, reason: 'a Rampart 1.6 client does not sign with a key derived from an endorsing token' },
   { peer: 'sandesha2', role: 'service', when: { order: 'encrypt-before-sign', bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'a Rampart 1.6 client then gives one id to two elements' },
+  { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'answers of Rampart 1.6 refer to a key that they do not carry' },
+  { peer: 'sandesha2', role: 'service', when: { derivedKeys: false, bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'], suite: ['Basic256', 'Basic256Sha256'] }, reason: 'a Rampart 1.6 client makes a key of 128 bits for its bootstrap in every suite' },
 ]
 export const LIMITS: readonly Limit[] = [...MEANINGLESS, ...METRO, ...CXF, ...SANDESHA2]
 

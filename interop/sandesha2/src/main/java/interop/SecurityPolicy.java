@@ -12,6 +12,7 @@ import org.apache.neethi.PolicyEngine;
  */
 final class SecurityPolicy {
   private static final String RM_2005 = "http://schemas.xmlsoap.org/ws/2005/02/rm";
+  private static final String MAKE_CONNECTION = "http://docs.oasis-open.org/ws-rx/wsmc/200702";
   private static final String RM_2007 = "http://docs.oasis-open.org/ws-rx/wsrm/200702";
 
   private final Scenario scenario;
@@ -157,7 +158,7 @@ final class SecurityPolicy {
     for (String namespace : new String[] {RM_2005, RM_2007}) {
       for (String name : new String[] {"Sequence", "SequenceAcknowledgement", "AckRequested"}) rm.append(header(name, namespace));
     }
-    return "<sp:SignedParts><sp:Body/>" + addressing() + rm + header("UsesSequenceSTR", RM_2007) + "</sp:SignedParts><sp:EncryptedParts><sp:Body/></sp:EncryptedParts>";
+    return "<sp:SignedParts><sp:Body/>" + addressing() + rm + header("UsesSequenceSTR", RM_2007) + header("MessagePending", MAKE_CONNECTION) + "</sp:SignedParts><sp:EncryptedParts><sp:Body/></sp:EncryptedParts>";
   }
 
   private String addressing() {
