@@ -334,6 +334,26 @@ describe('a service that is told where to connect to', () => {
     for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('>tea<')
   })
 
+  test('tells its owner why it does not connect', async () => {
+    const there = await bystander()
+    let answer: () => boolean = () => true
+    const here = await start({ addresses: () => answer(), dangerPrivateAddresses: true })
+    const { token } = await intruding(here)
+    const asks = async (): Promise<void> => void await send(here, forge(token, { to: here.url, body: create(there.url), replyTo: there.url }))
+    let times = 0
+    answer = () => {
+      if (++times > 1) throw new Error('no list today')
+      return true
+    }
+    await asks()
+    await vi.waitFor(() => expect(codes(here)).toContain('no list today'), 5_000)
+    times = 0
+    answer = () => ++times === 1
+    await asks()
+    await vi.waitFor(() => expect(codes(here)).toContain('ERR_ADDRESS_REFUSED'), 5_000)
+    expect(there.requests).toBe(0)
+  })
+
   test('follows no redirect', async () => {
     const [there, elsewhere] = [await bystander(), await bystander()]
     there.answer = () => ({ status: 307, headers: { location: elsewhere.url } })
