@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { answered } from './answer.ts'
 import type { ClientBootstrap } from './bootstraps.ts'
 import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, waitOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -11,7 +12,7 @@ import { type Conversation, ConversationFace } from './conversation.ts'
 import type { Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
-import { BootstrapFailed, FAULTS, PeerViolation, SecurityFailure, StoreFailed, TransportFailed, UsageError, WsrmError } from './errors.ts'
+import { BootstrapFailed, FAULTS, SecurityFailure, StoreFailed, TransportFailed, UsageError } from './errors.ts'
 import { Establisher, isOverTls, type Line, mustConfirm, ownKeysOf, principalOf } from './establish.ts'
 import { Gate } from './gate.ts'
 import { type ClientListenOptions, Inbox } from './inbox.ts'
@@ -32,9 +33,8 @@ import type { DangerTap } from './tap.ts'
 import { headerValue, soapHeaders } from './transport/http.ts'
 import { createHttpClient, type HttpClient, type HttpDispatcher, type PostAnswer } from './transport/http-client.ts'
 import { type ClientTls, trustName } from './transport/tls.ts'
-import { answerPolicy, encode, hintedFault, type Written } from './wire.ts'
+import { encode, type Written } from './wire.ts'
 import { versionsOf } from './profiles/versions.ts'
-import { read } from './wss/open.ts'
 import { ReplayCache } from './wss/replay.ts'
 
 export interface ClientOptions {
@@ -339,37 +339,20 @@ class ClientFace implements Client {
       this.#engine.hint(outbound.lane, { kind: 'http-failure', cause: error }, outbound)
       return
     }
-    // The peer that has renewed a token may have forgotten the key that this was written with: it will be written anew.
-    await this.#answered(outbound, line, answer, { written, isStale: () => this.tokens.isOutdated(token.id, instance) })
-  }
-
-  async #answered(outbound: Outbound, line: Line, answer: PostAnswer, { written, isStale }: { readonly written: Written; readonly isStale: () => boolean }): Promise<void> {
-    if (answer.body.length === 0) {
-      const hint = answer.status < 300 ? { kind: 'empty-answer' as const, status: answer.status } : { kind: 'http-failure' as const, status: answer.status }
-      this.#engine.hint(outbound.lane, hint, outbound)
-      return
-    }
-    try {
-      const envelope = read(answer.body, this.#limits)
-      const fault = envelope.security === undefined ? hintedFault(envelope) : undefined
-      if (fault !== undefined) {
-        this.#engine.hint(outbound.lane, hintOf(fault, line.profile, isStale), outbound)
-        return
-      }
-      const opened = await this.#gate.open(envelope, line.own, answerPolicy({ profile: line.profile, limits: this.#limits }))
-      mustConfirm(opened, written.signatureValues, line.profile)
-      const { received } = await this.#gate.receive(opened, outbound.tokenId)
-      // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
-      if (received.to === line.url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)
-      const says = received.body.kind === 'fault' && received.sequence === undefined && received.tokenId === outbound.tokenId ? saidContext(received.body.fault) : undefined
-      if (says !== undefined) this.#engine.hint(outbound.lane, { kind: 'context-fault', says, code: says, proven: true }, outbound)
-      else await this.#engine.receive(received, { kind: 'answer', lane: outbound.lane, to: outbound })
-    } catch (error) {
-      // D9: what is not proven changes nothing; it is told, and the wait goes on.
-      if (!(error instanceof SecurityFailure || error instanceof PeerViolation || (error instanceof WsrmError && error.code.startsWith('ERR_XML')))) throw error
-      this.#open.get(outbound.lane)?.events.emit('security', { code: error.code, detail: error.message })
-      this.#engine.hint(outbound.lane, { kind: 'refused-answer', code: error.code }, outbound)
-    }
+    const { profile, own, url } = line
+    await answered(outbound, answer, {
+      gate: this.#gate, limits: this.#limits, profile, own, engine: this.#engine,
+      check: (opened) => mustConfirm(opened, written.signatureValues, profile),
+      judge: (received) => {
+        // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
+        if (received.to === url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)
+        const says = received.body.kind === 'fault' && received.sequence === undefined && received.tokenId === outbound.tokenId ? saidContext(received.body.fault) : undefined
+        return says === undefined ? undefined : { kind: 'context-fault', says, code: says, proven: true }
+      },
+      // The peer that has renewed a token may have forgotten the key that this was written with: it will be written anew.
+      hintOf: (fault) => hintOf(fault, profile, () => this.tokens.isOutdated(token.id, instance)),
+      refused: (code, detail) => this.#open.get(outbound.lane)?.events.emit('security', { code, detail }),
+    })
   }
 
   /** What came to the address and belongs to no conversation: those hear of it that have it for theirs. */

@@ -87,7 +87,7 @@ export class Establisher {
     const action = trustAction(token.sc, 'cancel', 'request')
     const messageId = urnUuid(random)
     const parts = { action, headers: [], body: [writeTokenRequest(request)], declarations: {} }
-    const written = encodeUnderToken(parts, { to: line.url, messageId }, token, { profile, role: 'initiator', instance: this.#own.writing(token), now: clock.now(), random, limits })
+    const written = encodeUnderToken(parts, { to: line.url, messageId }, token, { profile, role: 'initiator', instance: this.#own.writing(token), now: clock.now(), random, limits, encryptBody: profile.encryptCancel })
     const envelope = this.#protectedAnswer(await this.#own.post(line, written, signal), 'cancel', profile.protection === 'transport')
     // The answer is the last message under the token, which has ended here already.
     const opened = await gate.open(envelope, line.own, answerPolicy({ profile, limits }), 'remembered')

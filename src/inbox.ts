@@ -127,7 +127,7 @@ export class Inbox implements AsyncDisposable {
         if (!(error instanceof PeerViolation)) throw error
         this.#own.refused(error.code, error.message)
         const parts = writeFault({ row: error.fault, notUnderstood: error.notUnderstood }, versionsOf(profile))
-        return reply(500, encodeUnderToken(parts, { ...(messageId !== undefined && { relatesTo: messageId }) }, token, this.#writing(profile, token)))
+        return reply(500, encodeUnderToken(parts, { ...(messageId !== undefined && { relatesTo: messageId }) }, token, { ...this.#writing(profile, token), encryptBody: profile.encryptLifecycle }))
       }
     } catch (error) {
       if (!(error instanceof SecurityFailure || error instanceof PeerViolation || error instanceof XmlError)) throw error

@@ -5,8 +5,9 @@
  *
  * @module
  */
+import { answered } from './answer.ts'
 import type { Clock } from './clock.ts'
-import { PeerViolation, SecurityFailure, TransportFailed, UsageError, WsrmError } from './errors.ts'
+import { TransportFailed, UsageError } from './errors.ts'
 import type { Gate, OwnKeys } from './gate.ts'
 import type { Limits } from './options.ts'
 import type { Profile } from './profiles/profile.ts'
@@ -18,8 +19,7 @@ import type { DangerTap } from './tap.ts'
 import { headerValue, soapHeaders } from './transport/http.ts'
 import { createHttpClient, type HttpClient, type PostAnswer } from './transport/http-client.ts'
 import { type Reach, type ReachOptions, reachOf } from './transport/reach.ts'
-import { answerPolicy, encode, type EncodeOptions, hintedFault } from './wire.ts'
-import { read } from './wss/open.ts'
+import { encode, type EncodeOptions } from './wire.ts'
 
 /** Where a service may connect to: origins, or a function that is asked for each address, with whoever asks for it. */
 export type AllowedAddresses = ReachOptions<Principal>['addresses']
@@ -90,31 +90,13 @@ export class Outward implements AsyncDisposable {
     }
     const type = headerValue(answer.headers, 'content-type')
     this.#own.tap?.message({ exchange, direction: 'response', at: this.#own.clock.now(), http: { status: answer.status, headers: type === undefined ? {} : { 'content-type': type } }, body: answer.body })
-    await this.#answered(outbound, profile, answer)
+    const { gate, limits, own } = this.#own
+    await answered(outbound, answer, { gate, limits, profile, own, engine, refused: (code, detail) => this.#own.refused(code, detail) })
   }
 
   #refusal(why: string): TransportFailed {
     this.#own.refused('ERR_ADDRESS_REFUSED', why)
     return new TransportFailed('ERR_ADDRESS_REFUSED', why)
-  }
-
-  async #answered(outbound: Outbound, profile: Profile, { status, body }: PostAnswer): Promise<void> {
-    const engine = this.#own.engine()
-    const { limits, gate, own } = this.#own
-    if (body.length === 0) return engine.hint(outbound.lane, status < 300 ? { kind: 'empty-answer', status } : { kind: 'http-failure', status }, outbound)
-    try {
-      const envelope = read(body, limits)
-      const fault = envelope.security === undefined ? hintedFault(envelope) : undefined
-      if (fault !== undefined) return engine.hint(outbound.lane, { kind: 'unprotected-fault', fault }, outbound)
-      const opened = await gate.open(envelope, own, answerPolicy({ profile, limits }))
-      const { received } = await gate.receive(opened, outbound.tokenId)
-      await engine.receive(received, { kind: 'answer', lane: outbound.lane, to: outbound })
-    } catch (error) {
-      // D9: what is not proven changes nothing; it is told, and the message is sent again.
-      if (!(error instanceof SecurityFailure || error instanceof PeerViolation || (error instanceof WsrmError && error.code.startsWith('ERR_XML')))) throw error
-      this.#own.refused(error.code, error.message)
-      engine.hint(outbound.lane, { kind: 'refused-answer', code: error.code }, outbound)
-    }
   }
 
   /** The alternative of the token's suite and of the sequence's protection, in the versions that it keeps for life. */

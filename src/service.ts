@@ -275,7 +275,7 @@ class ServiceFace<Tx> implements Service {
     const versions = versionsOf(profile)
     const action = trustAction(answered.response.sc, answered.response.kind, 'response')
     const headers = writeAddressing({ action, messageId: urnUuid(this.#random), ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, versions.addressing, versions.soap)
-    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, elementId(this.#random))] }
+    const message = { soap: versions.soap, headers, body: [writeTokenResponse(answered.response, elementId(answered))] }
     const { xml } = protectAnswer(message, opened, bootstrap, { profile, clock: this.#clock, random: this.#random })
     for (const { instance, secret } of answered.token.instances) this.#options.dangerTap?.secret?.({ identifier: answered.token.id, instance, secret })
     return reply(200, { xml, action, soap: versions.soap })
@@ -370,9 +370,10 @@ class ServiceFace<Tx> implements Service {
     const known = await this.#tokens.remembered(signer.identifier as TokenId)
     if (known === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'no such context', FAULTS.badContextToken)
     await this.#engine.refresh(known.id)
-    const { response, token } = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
-    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, elementId(this.#random))], declarations: {} }
-    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, this.#writing(profile, token, signer.instance, opened.signatureValues)))
+    const answered = await this.#ask(opened, { request: tokenRequestOf(opened, addressing.action), principal: known.principal, suite: known.suite, signer }, addressing.messageId)
+    const { response, token } = answered
+    const parts = { action: trustAction(response.sc, 'cancel', 'response'), headers: [], body: [writeTokenResponse(response, elementId(answered))], declarations: {} }
+    return reply(200, encodeUnderToken(parts, { ...(addressing.messageId !== undefined && { relatesTo: addressing.messageId }) }, token, { ...this.#writing(profile, token, signer.instance, opened.signatureValues), encryptBody: profile.encryptCancel }))
   }
 
   /**
@@ -405,7 +406,7 @@ class ServiceFace<Tx> implements Service {
 
   #protectedFault({ fault, notUnderstood }: PeerViolation, relatesTo: string | undefined, options: EncodeOptions, token: SecurityContextToken): HttpResponse {
     const parts = writeFault({ row: fault, notUnderstood }, versionsOf(options.profile))
-    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, options))
+    return reply(500, encodeUnderToken(parts, { ...(relatesTo !== undefined && { relatesTo }) }, token, { ...options, encryptBody: options.profile.encryptLifecycle }))
   }
 
   /** Answers are written with the instance that the question was written with: the one that the peer certainly has (D23). */
@@ -487,8 +488,8 @@ function profilesOf(given: Profile | readonly Profile[] | undefined): readonly [
   return [first, ...rest]
 }
 
-/** The id of a token's element: the client writes it in each of its messages, beside whatever else these hold. */
-const elementId = (random: RandomSource): string => `sct-${urnUuid(random).slice('urn:uuid:'.length)}`
+/** The id of the element of the token, or of the instance, that is answered with. */
+const elementId = ({ token, response }: Answered): string => token.instances.find(({ instance }) => instance === response.token?.instance)?.elementId ?? 'sct'
 
 /** The names of the versions of a request, for the profile that its answer is written in. */
 const names = (versions: Claims['versions']): Partial<Pick<Profile, 'soap' | 'addressing' | 'rm' | 'sc'>> => ({

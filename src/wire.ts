@@ -79,11 +79,13 @@ export function encode(outbound: Outbound, token: SecurityContextToken, options:
   return { ...protectWith(message, token, options), action: parts.action, soap: versions.soap }
 }
 
-/** A message about a token, under that token: Cancel and its answer. WS-SC 1.3 §6: the Body is signed; D23: in clear. */
-export function encodeUnderToken(parts: MessageParts, addressed: { readonly to?: string; readonly messageId?: string; readonly relatesTo?: string }, token: SecurityContextToken, options: EncodeOptions): Written {
+/** A message that is none of a sequence, under a token: Cancel and its answer, and faults. WS-SC 1.3 §6: the Body is signed; encrypted where the profile says so. */
+export function encodeUnderToken(
+  parts: MessageParts, addressed: { readonly to?: string; readonly messageId?: string; readonly relatesTo?: string }, token: SecurityContextToken, options: EncodeOptions & { readonly encryptBody: boolean },
+): Written {
   const versions = versionsOf(options.profile)
-  const addressing = writeAddressing({ action: parts.action, ...addressed, ...(addressed.messageId !== undefined && { replyTo: 'anonymous' as const }) }, versions.addressing, versions.soap)
-  const message = { soap: versions.soap, headers: [...addressing, ...parts.headers], body: parts.body, declarations: parts.declarations, encryptBody: false }
+  const addressing = writeAddressing({ action: parts.action, ...addressed, ...(addressed.messageId !== undefined && { replyTo: 'anonymous' }) }, versions.addressing, versions.soap)
+  const message = { soap: versions.soap, headers: [...addressing, ...parts.headers], body: parts.body, declarations: parts.declarations, encryptBody: options.encryptBody }
   return { ...protectWith(message, token, options), action: parts.action, soap: versions.soap }
 }
 

@@ -31,7 +31,7 @@ export interface ServiceConfig {
 
 export async function readClientConfig(path: string): Promise<ClientConfig> {
   const file = await ConfigFile.read(path)
-  const root = file.root(['bootstrap', 'trust', 'profile', 'name', 'store', 'keyring', 'offer', 'retransmitAfterMs', 'maxPending', 'maxPendingBytes'])
+  const root = file.root(['bootstrap', 'trust', 'profile', 'name', 'store', 'keyring', 'onContextLost', 'listen', ...CLIENT_NUMBERS, ...CLIENT_FLAGS])
   const certificates: string[] = []
   const privateKeys: string[] = []
   const bootstrap = await clientBootstrap(root, { certificates, privateKeys })
@@ -40,27 +40,46 @@ export async function readClientConfig(path: string): Promise<ClientConfig> {
   const kept = await openStore(root)
   return {
     options: {
-      bootstrap, trust, profile, ...kept.options, ...root.numbers('retransmitAfterMs', 'maxPending', 'maxPendingBytes'), ...root.flags('offer'),
+      bootstrap, trust, profile, ...kept.options, ...root.numbers(...CLIENT_NUMBERS), ...root.flags(...CLIENT_FLAGS),
       ...(root.has('name') ? { name: root.text('name') } : {}),
+      ...(root.has('onContextLost') ? { onContextLost: root.choice('onContextLost', ['resume', 'report'] as const) } : {}),
+      ...(root.has('listen') ? { listen: await readListen(root.object('listen', ['port', 'host', 'path', 'address', 'tls'])) } : {}),
     },
     keys: { certificates, privateKeys },
     close: kept.close,
   }
 }
 
+const CLIENT_NUMBERS = ['retransmitAfterMs', 'pollAfterMs', 'maxPending', 'maxPendingBytes'] as const
+const CLIENT_FLAGS = ['offer', 'dangerResendDoubtful'] as const
+
+/** Where a client takes what is sent to it: `{ "port": 8081, "path": "/answers", "address": "https://…" }`; port 0 is any free one. */
+async function readListen(entry: Entry): Promise<NonNullable<ClientOptions['listen']>> {
+  return {
+    port: entry.has('port') ? entry.port('port') : 0,
+    ...(entry.has('host') ? { host: entry.text('host') } : {}), ...(entry.has('path') ? { path: entry.text('path') } : {}), ...(entry.has('address') ? { address: entry.text('address') } : {}),
+    ...await readTls(entry),
+  }
+}
+async function readTls(entry: Entry): Promise<{ readonly tls?: { readonly cert: string; readonly key: string } }> {
+  if (!entry.has('tls')) return {}
+  const tls = entry.object('tls', ['certificate', 'key'])
+  return { tls: { cert: await tls.file('certificate'), key: await tls.file('key') } }
+}
+
 export async function readServiceConfig(path: string): Promise<ServiceConfig> {
   const file = await ConfigFile.read(path)
-  const root = file.root(['accept', 'profile', 'path', 'address', 'store', 'keyring', 'tls', 'operations', 'acceptOffer', 'bindUnscopedToSigner', 'holdReplyMs', 'maxDeliveries', 'tokenLifetimeMs'])
+  const root = file.root(['accept', 'profile', 'path', 'address', 'addresses', 'store', 'keyring', 'tls', 'operations', ...SERVICE_NUMBERS, ...SERVICE_FLAGS])
   const certificates: string[] = []
   const privateKeys: string[] = []
   const accept = []
   for (const [index, each] of root.objects('accept').entries()) accept.push(await serviceBootstrap(root, each, `accept[${index}]`, { certificates, privateKeys }))
-  const tls = root.has('tls') ? root.object('tls', ['certificate', 'key']) : undefined
-  const secured = tls === undefined ? {} : { tls: { cert: await tls.file('certificate'), key: await tls.file('key') } }
+  const secured = await readTls(root)
   const kept = await openStore(root)
   return {
     options: {
-      accept, ...kept.options, ...root.numbers('holdReplyMs', 'maxDeliveries', 'tokenLifetimeMs'), ...root.flags('acceptOffer', 'bindUnscopedToSigner'),
+      accept, ...kept.options, ...root.numbers(...SERVICE_NUMBERS), ...root.flags(...SERVICE_FLAGS),
+      ...(root.has('addresses') ? { addresses: root.texts('addresses') } : {}),
       ...(root.has('profile') ? { profile: readProfiles(root) } : {}),
       ...(root.has('address') ? { address: root.text('address') } : {}),
       ...(root.has('operations') ? { operations: readOperations(root) } : {}),
@@ -70,6 +89,9 @@ export async function readServiceConfig(path: string): Promise<ServiceConfig> {
     close: kept.close,
   }
 }
+
+const SERVICE_NUMBERS = ['holdReplyMs', 'maxDeliveries', 'tokenLifetimeMs'] as const
+const SERVICE_FLAGS = ['acceptOffer', 'bindUnscopedToSigner', 'dangerRenewWithoutProof', 'dangerPrivateAddresses'] as const
 
 interface Collected { readonly certificates: string[]; readonly privateKeys: string[] }
 
@@ -172,7 +194,7 @@ const CHOICES: Choices = {
   soap: ['1.1', '1.2'], addressing: ['200508', '200408'], rm: ['1.0', '1.1'], sc: ['200512', '200502'], suite: [...SUITES.keys()],
   hmac: ['hmac-sha1', 'hmac-sha256'], rsa: ['rsa-sha1', 'rsa-sha256'], digest: ['sha1', 'sha256'], protection: ['message', 'transport'], derivedKeys: [true, false],
   keyOrder: KEY_ORDERS, order: ORDERS, encryptSignature: [true, false, 'with-body'], layout: ['strict', 'lax'], includeToken: ['requests', 'always'], signatureConfirmation: [true, false],
-  encryptLifecycle: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'],
+  encryptLifecycle: [true, false], encryptCancel: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'], renewal: ['renew', 'replace'],
 }
 const BOOTSTRAP_CHOICES: Choices = {
   accept: ['headers', 'dangerBody'],
@@ -275,6 +297,7 @@ class Entry {
     const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0
     return Object.fromEntries(names.filter((name) => this.has(name)).map((name) => [name, this.#get(name, isCount, 'whole number above 0')])) as Partial<Record<K, number>>
   }
+  port(name: string): number { return this.#get(name, (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 65_536, 'port') as number }
   object(name: string, known: readonly string[]): Entry { return this.entry(name, this.#get(name, (value) => typeof value === 'object', 'object'), known) }
   /** An object whose member names are the user's. */
   open(name: string): Entry { return Entry.of(this.#file, this.#path(name), this.#get(name, (value) => typeof value === 'object', 'object'), 'any') }

@@ -10,7 +10,7 @@ import { BASIC256_SHA1, type Profile } from './profile.ts'
 export const cxf: Profile = {
   ...BASIC256_SHA1,
   // Seen: its policy asks for an encrypted Body, and RM bodies are Bodies.
-  encryptLifecycle: true,
+  encryptLifecycle: true, encryptCancel: true,
   // Seen: UsesSequenceSTR as a mandatory header is not understood; the reference in the Body is accepted.
   str: 'body',
   // Seen: EncryptedKey in front of the certificate, which answers name by its thumbprint.
@@ -21,7 +21,7 @@ export const cxf: Profile = {
 /** Eclipse Metro 4. Seen live. */
 export const metro: Profile = {
   ...BASIC256_SHA1,
-  // Seen: RM bodies are clear, and encrypted ones are refused unless EncryptRMLifecycleMessage is set.
+  // Seen: RM bodies are clear, and encrypted ones are refused unless EncryptRMLifecycleMessage is set; Cancel is clear in either case.
   encryptLifecycle: false,
   // Seen: what has a Body in clear has its signature in clear too, also where its policy asks for an encrypted one.
   encryptSignature: false,
@@ -38,7 +38,7 @@ export const metro: Profile = {
 export const sandesha2: Profile = {
   ...BASIC256_SHA1,
   // Seen: every Body is encrypted, empty ones too.
-  encryptLifecycle: true,
+  encryptLifecycle: true, encryptCancel: true,
   // Seen: DerivedKeyToken for encryption, ReferenceList, then the one for the signature.
   keyOrder: 'encryption-first',
   // Seen: answers carry the token too.
@@ -52,7 +52,7 @@ export const sandesha2: Profile = {
   renewal: 'replace',
 }
 /** WCF of .NET Framework, message security. By its source: SignBeforeEncrypt with an encrypted signature, RM bodies encrypted, HMAC-SHA256 in *Sha256. */
-export const wcf: Profile = { ...BASIC256_SHA1, encryptSignature: true, encryptLifecycle: true, bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true } }
+export const wcf: Profile = { ...BASIC256_SHA1, encryptSignature: true, encryptLifecycle: true, encryptCancel: true, bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true } }
 /** .NET (dotnet/wcf) and CoreWCF: TLS, the SCT signs the Timestamp alone. By its source: no derived keys. */
 export const wcfTransport: Profile = { ...BASIC256_SHA1, protection: 'transport', derivedKeys: false }
 /** IBM WebSphere: its engine is a relative of Sandesha2; by its documentation an encrypted Body and signature. */

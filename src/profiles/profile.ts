@@ -33,6 +33,8 @@ export interface Profile {
   readonly signatureConfirmation: boolean
   /** Bodies of CreateSequence, Close, Terminate, their answers and stand-alone acknowledgements. */
   readonly encryptLifecycle: boolean
+  /** Bodies of Cancel and its answer. */
+  readonly encryptCancel: boolean
   readonly bootstrap: BootstrapProfile
   /** How CreateSequence is scoped (D23). */
   readonly str: 'header' | 'body' | 'dangerOmit'
@@ -76,7 +78,7 @@ export const DEFAULT_PROFILE: Profile = {
   soap: '1.2', addressing: '200508', rm: '1.1', sc: '200512',
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
-  includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false,
+  includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, encryptCancel: false,
   bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
   contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', accept: { sha1: false },

@@ -297,7 +297,7 @@ export class Source {
     // Replies without a number are not repeated by time.
     if (this.#sequence === undefined) return at
     for (const entry of this.#entries.values()) {
-      if (entry.waitsSince !== undefined) at = Math.min(at, entry.waitsSince + silenceMs)
+      if (entry.waitsSince !== undefined) at = Math.min(at, entry.waitsSince + silenceMs, this.#isMailbox ? entry.nextAt : Infinity)
       else if (entry.tries > 0) at = Math.min(at, entry.nextAt)
       else {
         // Those behind it were not sent either.
@@ -398,7 +398,7 @@ export class Source {
     if (row.shape === 'request') {
       if (!entry.held) turn.settle.push({ kind: 'acknowledged', number: row.number })
       entry.held = true
-      if (this.#repliesCome && entry.tries > 0) entry.waitsSince ??= now
+      if (this.#repliesCome && entry.tries > 0) this.#waits(entry, now)
       return
     }
     if (row.shape === 'reply') {
@@ -485,18 +485,22 @@ export class Source {
   #hint({ hint, about }: SourceEvent & { kind: 'hint' }, now: number, turn: Turn): void {
     if (hint.kind === 'exchange-over' && about?.number !== undefined) this.#open = Math.max(0, this.#open - 1)
     const { retransmitMs, retransmitCapMs, replyPollMs } = this.#own.timing
-    if (this.#state === 'terminating' && (about === undefined || about.kind === 'terminate-sequence')) {
-      // D23: UnknownSequence in the answer to our own Terminate, protected or not, means that it is done. RM 1.0 answers with nothing.
-      if (hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'UnknownSequence') return this.#end('terminated', now)
-      if (hint.kind === 'empty-answer' && !this.#own.rm.hasTerminateResponse) return this.#end('terminated', now)
+    if (this.#state === 'terminating') {
+      const isOwn = about === undefined || about.kind === 'terminate-sequence'
+      // D23: UnknownSequence in the answer to our own Terminate, protected or not, means that it is done.
+      // Peer Metro 4: to a poll too, once the answer that was for the mailbox is lost.
+      const isPoll = about?.kind === 'make-connection' && this.#controlTries > 1
+      if ((isOwn || isPoll) && hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'UnknownSequence') return this.#end('terminated', now)
+      // RM 1.0 answers with nothing.
+      if (isOwn && hint.kind === 'empty-answer' && !this.#own.rm.hasTerminateResponse) return this.#end('terminated', now)
     }
     // While the peer is in doubt one message at a time: the fewer are under way, the fewer are in doubt in the end.
     if (hint.kind === 'context-fault') this.#suspected = true
     // Whatever else it says, the exchange is over: what it should have brought is asked for again after the usual wait.
     const entry = about?.number === undefined ? undefined : this.#entries.get(about.number)
     // An answer with nothing in it to a request that the peer holds: its handler is still at work, so that asking is waiting.
-    const cap = hint.kind === 'empty-answer' && entry?.held ? replyPollMs : retransmitCapMs
-    if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + backoff(retransmitMs, cap, entry.tries))
+    const cap = hint.kind === 'empty-answer' && entry?.held && entry.waitsSince === undefined ? replyPollMs : retransmitCapMs
+    if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + this.#pause(entry, cap))
     // Everything is acknowledged: a peer that has lost the context is not asked for long to end what it does not know.
     const controlCap = hint.kind === 'context-fault' && this.#state !== 'creating' ? retransmitMs : retransmitCapMs
     if (about !== undefined && about.kind === CONTROL.get(this.#state)) this.#controlAt = Math.min(this.#controlAt, now + backoff(retransmitMs, controlCap, this.#controlTries))
@@ -628,8 +632,11 @@ export class Source {
     let polled = false
     for (const entry of [...this.#entries.values()]) {
       if (entry.waitsSince !== undefined) {
-        if (now >= entry.waitsSince + this.#own.timing.silenceMs) this.#loseReply(entry, turn)
-        continue
+        if (now >= entry.waitsSince + this.#own.timing.silenceMs) {
+          this.#loseReply(entry, turn)
+          continue
+        }
+        if (!this.#isMailbox) continue
       }
       if (entry.tries === 0 || now < entry.nextAt) continue
       if (!polled && entry.row.shape === 'one-way' && !entry.asked) {
@@ -654,10 +661,10 @@ export class Source {
     if (this.#left > this.#sentInHead) this.#sentInHead = Math.min(this.#last, this.#left + this.#own.timing.window - 1)
     entry.tries++
     entry.sentAt = now
-    const { retransmitMs, retransmitCapMs, exchangeMs } = this.#own.timing
+    const { exchangeMs } = this.#own.timing
     // Nobody tells how a back-channel ended; of our own exchanges we are told.
-    entry.nextAt = now + Math.max(to.kind === 'endpoint' ? exchangeMs : 0, backoff(retransmitMs, retransmitCapMs, entry.tries))
-    if (this.#repliesCome && row.shape === 'request' && this.#acknowledged.has(row.number)) entry.waitsSince ??= now
+    entry.nextAt = now + Math.max(to.kind === 'endpoint' ? exchangeMs : 0, this.#pause(entry))
+    if (this.#repliesCome && row.shape === 'request' && this.#acknowledged.has(row.number)) this.#waits(entry, now)
     const asks = (row.shape === 'one-way' && (this.#own.ackRequestedOnOneWay !== false || entry.tries > 1)) || (row.shape === 'reply' && to.kind === 'endpoint' && entry.tries > 1)
     if (asks || row.shape === 'last') entry.asked = true
     const body: OutboundBody = row.content === undefined || row.shape === 'last' ? { kind: 'last-message' } : { kind: 'application', content: row.content, shape: row.shape }
@@ -678,6 +685,18 @@ export class Source {
       acknowledgements: [], ackRequested: also.asks && id !== undefined ? [id] : [],
     }
   }
+  /** The peer holds the request. */
+  #waits(entry: Entry, now: number): void {
+    if (entry.waitsSince !== undefined) return
+    entry.waitsSince = now
+    entry.nextAt = now + this.#pause(entry)
+  }
+  /** Until an entry is sent again; one whose reply is on its way in a mailbox is left more time. */
+  #pause(entry: Entry, cap = this.#own.timing.retransmitCapMs): number {
+    return backoff(this.#own.timing.retransmitMs, cap, entry.waitsSince === undefined ? entry.tries : entry.tries + 3)
+  }
+  /** Peer Metro 4: a reply that was lost in the answer to a poll is given again only when its request is repeated. */
+  get #isMailbox(): boolean { return this.#own.endpoint?.kind === 'make-connection' }
   get #connects(): boolean { return this.#own.url !== undefined }
   get #endpoint(): Place | undefined { return this.#own.url === undefined ? undefined : { kind: 'endpoint', url: this.#own.url } }
   get #quietMs(): number {

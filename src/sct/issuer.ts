@@ -58,6 +58,8 @@ export type TokenDecision =
   | { readonly granted: true; readonly response: TokenResponse; /** What is to be stored, durably, before the response leaves. */ readonly token: SecurityContextToken }
   | { readonly granted: false; readonly code: string; readonly reason: string; readonly fault: FaultRow }
 
+/** The id of the token's element, in whatever message it stands (WS-Trust 1.3 §4.4): none that a body beside it may have. */
+const elementId = (random: RandomSource): string => `sct-${urnUuid(random).slice('urn:uuid:'.length)}`
 const refuse = (code: string, reason: string, fault: FaultRow): TokenDecision => ({ granted: false, code, reason, fault })
 const invalid = (code: string, reason: string): TokenDecision => refuse(code, reason, FAULTS.invalidRequest)
 const unable = (reason: string): TokenDecision => refuse('ERR_SCT_RENEW', reason, FAULTS.unableToRenew)
@@ -79,7 +81,7 @@ function issue(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   const id = urnUuid(random) as TokenId
   const token: SecurityContextToken = {
     id, role: 'recipient', sc: request.sc, suite, principal, peer, state: 'live',
-    instances: [new TokenInstance({ secret: key.secret, created: key.lifetime.created, expires: key.lifetime.expires })],
+    instances: [new TokenInstance({ secret: key.secret, elementId: elementId(random), created: key.lifetime.created, expires: key.lifetime.expires })],
   }
   return { granted: true, token, response: respond(request, { identifier: id }, key) }
 }
@@ -108,7 +110,7 @@ function renew(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   const key = newKey(sized, policy, now, random, signer === undefined ? 'given' : 'computed')
   if ('granted' in key) return key
   const instance = urnUuid(random)
-  const added = new TokenInstance({ secret: key.secret, instance, created: key.lifetime.created, expires: key.lifetime.expires })
+  const added = new TokenInstance({ secret: key.secret, instance, elementId: elementId(random), created: key.lifetime.created, expires: key.lifetime.expires })
   // The last one stays although it has lapsed: it tells the one who comes late that he was known. Peer Metro 4: the first one endorses later renewals.
   const kept = existing.instances.filter((each, index) => index === 0 || each === last || believed.includes(each))
   return { granted: true, token: { ...existing, instances: [...kept, added] }, response: respond(request, { identifier: existing.id, instance }, key) }

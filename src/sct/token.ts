@@ -27,7 +27,7 @@ export const principalName = (principal: Principal): string => (principal.kind =
 export class TokenInstance {
   readonly #secret: KeyObject
   readonly instance: string | undefined
-  /** The id that the token's element was issued with, and has in every message (WS-Trust 1.3 §4.4); at the initiator. */
+  /** The id that the token's element was issued with, and has in every message (WS-Trust 1.3 §4.4). */
   readonly elementId: string | undefined
   /** Milliseconds since 1970. */
   readonly created: number

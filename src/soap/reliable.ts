@@ -253,7 +253,8 @@ function readCreateSequenceResponse(element: Element, options: ReadOptions): Rel
 function lastNumber(element: Element): { readonly lastNumber?: bigint } {
   const found = element.all(element.ns, 'LastMsgNumber')
   if (found.length > 1) throw malformed('ERR_RM_BODY', 'LastMsgNumber twice')
-  if (found[0] === undefined) return {}
+  // Peer Metro 4: its sequence in which nothing was sent ends with LastMsgNumber 0.
+  if (found[0] === undefined || (found[0].isLeaf && parseUnsigned(found[0].text) === 0n)) return {}
   const number = readNumber(found[0])
   if (number > LAST_NUMBER) throw malformed('ERR_RM_NUMBER', 'LastMsgNumber above 2^63 - 1')
   return { lastNumber: number }

@@ -91,7 +91,7 @@ export const inClear = (xml: string, content: string): string =>
 /** Something about a token, under that token. */
 export function underToken(token: SecurityContextToken, action: string, request: TokenRequest): Written {
   return encodeUnderToken({ action, headers: [], body: [writeTokenRequest(request)], declarations: {} }, { to: 'http://127.0.0.1/orders', messageId: id() }, token, {
-    profile: DEFAULT_PROFILE, role: 'initiator', instance: currentInstance(token), now: Date.now(), random: systemRandom, limits: DEFAULT_LIMITS,
+    profile: DEFAULT_PROFILE, role: 'initiator', instance: currentInstance(token), now: Date.now(), random: systemRandom, limits: DEFAULT_LIMITS, encryptBody: false,
   })
 }
 

@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { inspect } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readClientConfig, readServiceConfig } from '../../../src/cli/config.ts'
+import { sandesha2 } from '../../../src/profiles/presets.ts'
 import { BASIC256_SHA1, DEFAULT_PROFILE } from '../../../src/profiles/profile.ts'
 
 const identities = fileURLToPath(new URL('../../../demo/identities/', import.meta.url))
@@ -88,4 +90,50 @@ test.each(wrongServices)('a service config with %s is refused', async (_, config
 test('a keyring that others can read is refused', async () => {
   writeFileSync(join(folder, 'open-keyring.json'), JSON.stringify(keyring), { mode: 0o644 })
   await expect(readClientConfig(write({ ...CLIENT, store: 'b.db', keyring: 'open-keyring.json' }))).rejects.toThrow(/chmod 600/)
+})
+
+describe('every kind of bootstrap, as data', () => {
+  const identity = { certificate: of('client.pem'), key: of('client.key.pem') }
+  const own = { certificate: of('service.pem'), key: of('service.key.pem') }
+  const alice = { user: 'alice', password: 'in wonderland' }
+
+  test.each([
+    ['x509', { kind: 'x509', ...identity, service: of('service.pem') }],
+    ['a user', { kind: 'usernameForCertificate', ...alice, service: of('service.pem') }],
+    ['a user and a certificate', { kind: 'usernameForCertificate', ...alice, service: of('service.pem'), endorsing: identity }],
+    ['a certificate that endorses', { kind: 'usernameForCertificate', service: of('service.pem'), endorsing: identity }],
+    ['a user over TLS', { kind: 'usernameOverTls', ...alice }],
+    ['a certificate over TLS', { kind: 'certificateOverTls', ...identity }],
+  ])('of a client: %s', async (_, bootstrap) => {
+    const { options, close } = await readClientConfig(write({ bootstrap, trust, profile: 'metro' }))
+    expect(options.bootstrap.kind).toBe(bootstrap.kind)
+    expect(inspect(options, { depth: 9 })).not.toContain('in wonderland')
+    await close()
+  })
+  test.each([
+    ['x509', { kind: 'x509', ...own, trust }],
+    ['users', { kind: 'usernameForCertificate', ...own, passwords: { alice: 'in wonderland' } }],
+    ['users and certificates', { kind: 'usernameForCertificate', ...own, passwords: { alice: 'in wonderland' }, endorsing: trust }],
+    ['certificates that endorse', { kind: 'usernameForCertificate', ...own, endorsing: trust }],
+    ['users over TLS', { kind: 'usernameOverTls', passwords: { alice: 'in wonderland' } }],
+    ['certificates over TLS', { kind: 'certificateOverTls', trust }],
+  ])('of a service: %s', async (_, accepted) => {
+    const { options, close } = await readServiceConfig(write({ accept: [accepted], addresses: ['https://clients.example.com'], dangerRenewWithoutProof: true, tokenLifetimeMs: 60_000 }))
+    expect(options).toMatchObject({ accept: [{ kind: accepted.kind }], addresses: ['https://clients.example.com'], dangerRenewWithoutProof: true, tokenLifetimeMs: 60_000 })
+    await close()
+  })
+  test.each([
+    ['a user without a password', { kind: 'usernameForCertificate', user: 'alice', service: of('service.pem') }, /bootstrap\.password is missing/],
+    ['a kind that there is not', { kind: 'kerberos' }, /bootstrap\.kind is not one of/],
+    ['what another kind has', { kind: 'usernameOverTls', ...alice, service: of('service.pem') }, /unknown member "service"/],
+  ])('%s is refused', async (_, bootstrap, said) => { await expect(readClientConfig(write({ bootstrap, trust }))).rejects.toThrow(said) })
+  test('where a client listens, what it does when the context is lost, and how a preset is changed', async () => {
+    const { options, close } = await readClientConfig(write({
+      bootstrap: { kind: 'x509', ...identity, service: of('service.pem') }, trust, listen: { port: 0, path: '/answers' }, onContextLost: 'report', dangerResendDoubtful: true, pollAfterMs: 100,
+      profile: { preset: 'sandesha2', endpoint: 'address', bootstrap: { addressing: '200408' }, contextLost: ['Gone'], renewal: 'renew' },
+    }))
+    expect(options).toMatchObject({ listen: { port: 0, path: '/answers' }, onContextLost: 'report', dangerResendDoubtful: true, pollAfterMs: 100 })
+    expect(options.profile).toEqual({ ...sandesha2, endpoint: 'address', bootstrap: { ...sandesha2.bootstrap, addressing: '200408' }, contextLost: ['Gone'], renewal: 'renew' })
+    await close()
+  })
 })

@@ -85,31 +85,58 @@ describe('an initiator with a mailbox', () => {
     expect(bench.sent.at(-1)?.acknowledgements).toEqual([{ sequence: bench.engine.status(lane)?.offered, ranges: [[1, 1]], final: false }])
   })
 
-  test('does not send an acknowledged request again; keeps the sequence alive; and names the reply that never comes as lost', async () => {
+  test('sends an acknowledged request again now and then: what was lost in the answer to a poll is given once more; and names the reply that never comes as lost', async () => {
     const bench = new Bench({ timing: { silenceMs: 3_600_000 } })
     const lane = await bench.opened({ endpoint: mailbox })
     await bench.engine.submit(lane, content('a'), 'request', 'a')
     const lost = bench.engine.reply(lane, 'a').catch((error: unknown) => error)
-    const ack = { sequence: 'urn:requests', ranges: [[1, 1]], final: false } as const
     const request = bench.sent.at(-1)
     if (request === undefined) throw new Error('no request')
-    await bench.answer(request, { body: { kind: 'acknowledgement' }, acknowledgements: [ack] })
+    await bench.answer(request, { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, 1]], final: false }] })
     bench.over.at(-1)?.()
-    let heard = 0
-    for (let at = bench.sent.length, minutes = 0; minutes < 61; minutes++) {
-      await bench.wait(60_000)
+    const began = bench.time.now
+    const repeated: number[] = []
+    for (let at = bench.sent.length; bench.time.now - began < 3_700_000; ) {
+      await bench.wait(1_000)
       for (; at < bench.sent.length; at++) {
-        const outbound = bench.sent[at]
-        if (outbound?.body.kind === 'ack-requested') {
-          heard++
-          await bench.answer(outbound, { body: { kind: 'acknowledgement' }, acknowledgements: [ack] })
-        }
-        bench.over[at]?.()
+        if (bench.sent[at]?.body.kind === 'application') repeated.push(bench.time.now - began)
+        await accepted(bench, at)
       }
     }
-    expect(kinds(bench.sent).filter((kind) => kind.startsWith('application'))).toEqual(['application 1'])
-    expect(heard).toBeGreaterThanOrEqual(10)
+    expect(repeated.slice(0, 4)).toEqual([16_000, 48_000, 108_000, 168_000])
+    expect(repeated.length).toBeLessThanOrEqual(61)
     expect(await lost).toMatchObject({ code: 'ERR_RM_REPLY_LOST', numbers: [1] })
+  })
+
+  test('whose sequence is unknown in the answer to a poll has ended, once it has asked for the end twice', async () => {
+    const bench = new Bench()
+    const lane = await bench.opened({ endpoint: mailbox, closeEmpty: false })
+    await bench.engine.submit(lane, content('a'), 'one-way', 'a')
+    const [message] = bench.sent.slice(-1)
+    if (message === undefined) throw new Error('nothing was sent')
+    await bench.answer(message, { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, 1]], final: false }] })
+    const closed = bench.engine.close(lane)
+    await settled()
+    const close = bench.sent.findLast(({ body }) => body.kind === 'close-sequence')
+    if (close === undefined) throw new Error('not closed')
+    await bench.answer(close, { body: { kind: 'close-sequence-response', sequence: 'urn:requests' } })
+    const asked = (): number => kinds(bench.sent).filter((kind) => kind === 'terminate-sequence').length
+    const states: [number, string | undefined][] = []
+    const began = bench.time.now
+    for (let at = bench.sent.length - 1; bench.engine.status(lane)?.state === 'terminating' && bench.time.now < began + 60_000; ) {
+      await bench.wait(100)
+      for (; at < bench.sent.length; at++) {
+        const outbound = bench.sent[at]
+        if (outbound?.body.kind === 'make-connection') bench.engine.hint(lane, { kind: 'unprotected-fault', fault: { code: 'Sender', rmFault: 'UnknownSequence', reason: '' } }, outbound)
+        else await accepted(bench, at)
+        bench.over[at]?.()
+        await settled()
+        states.push([asked(), bench.engine.status(lane)?.state])
+      }
+    }
+    expect(states.filter(([times]) => times < 2).every(([, state]) => state === 'terminating')).toBe(true)
+    expect(states.at(-1)).toEqual([2, 'ended'])
+    await closed
   })
 
   test('whose offer was not taken asks for its replies by sending the requests again', async () => {

@@ -184,6 +184,10 @@ describe('numbers', () => {
     const close = (text: string): Reliable => readReliable(by('', `<wsrm:CloseSequence><wsrm:Identifier>s</wsrm:Identifier><wsrm:LastMsgNumber>${text}</wsrm:LastMsgNumber></wsrm:CloseSequence>`))
     expect(close('9223372036854775807').body).toMatchObject({ lastNumber: 2n ** 63n - 1n })
     expect(violation(() => close('9223372036854775808')).fault).toBe(FAULTS.malformed)
+    expect(violation(() => close('-1')).fault).toBe(FAULTS.malformed)
+  })
+  test('LastMsgNumber 0 is none (Metro)', () => {
+    expect(readReliable(by('', '<wsrm:TerminateSequence><wsrm:Identifier>s</wsrm:Identifier><wsrm:LastMsgNumber>0</wsrm:LastMsgNumber></wsrm:TerminateSequence>')).body).toEqual({ kind: 'terminate-sequence', sequence: 's' })
   })
   test('a number of any length costs next to nothing', () => { expect(parseUnsigned('9'.repeat(3_000_000))).toBeUndefined() })
 })

@@ -1,5 +1,6 @@
 package interop;
 
+import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -155,7 +156,7 @@ final class CxfWsdl {
   private String parts(boolean application) {
     StringBuilder signed = new StringBuilder("<sp:SignedParts><sp:Body/>");
     // The token client speaks WS-Addressing 2005/08, whatever the application does.
-    Set<String> namespaces = new TreeSet<>(Set.of(WSA10, addressingNamespace(scenario)));
+    Set<String> namespaces = new TreeSet<>(List.of(WSA10, addressingNamespace(scenario)));
     for (String namespace : namespaces) for (String name : ADDRESSING_HEADERS) signed.append(header(name, namespace));
     if (application) for (String name : RM_HEADERS) signed.append(header(name, rmNamespace(scenario)));
     return signed + "</sp:SignedParts><sp:EncryptedParts><sp:Body/></sp:EncryptedParts>";
