@@ -12,6 +12,7 @@ const MEANINGLESS: readonly Limit[] = [
   { when: { rm: '1.0', endpoint: 'make-connection' }, reason: 'WS-MakeConnection came with RM 1.1' },
   { when: { protection: 'transport', bootstrap: ['x509', 'usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'the transport profile is TLS, and so is its token exchange' },
   { when: { protection: 'transport', order: 'encrypt-before-sign' }, reason: 'in the transport profile TLS encrypts' },
+  { when: { protection: 'transport', endpoint: 'address' }, reason: 'in the transport profile nothing protects what goes to the place where a client listens' },
   { when: { protection: 'transport', encryptSignature: true }, reason: 'in the transport profile TLS encrypts' },
 ]
 
@@ -35,7 +36,6 @@ const SANDESHA2: readonly Limit[] = [
   { peer: 'sandesha2', when: { encryptLifecycle: false }, reason: 'its EncryptedParts hold for every Body, those of RM too' },
   { peer: 'sandesha2', when: { suite: 'Basic256GCM' }, reason: 'Rampart 1.6 has no suite with GCM' },
   { peer: 'sandesha2', when: { suite: 'Basic192', protection: 'message' }, reason: 'WSS4J 1.6 does not accept AES-192' },
-  { peer: 'sandesha2', when: { protection: 'transport', endpoint: 'address' }, reason: 'in the transport profile nothing protects what goes to the place where its client listens' },
   { peer: 'sandesha2', when: { order: 'encrypt-before-sign', encryptSignature: true }, reason: 'Rampart 1.6 encrypts another element than the signature' },
   { peer: 'sandesha2', role: 'service', when: { rm: '1.1', endpoint: 'anonymous' }, reason: 'in RM 1.1 a Sandesha2 client that does not listen asks by MakeConnection' },
   { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', derivedKeys: false, includeToken: 'requests' }, reason: 'answers of Rampart 1.6 refer to a token that they do not carry' },
@@ -49,9 +49,12 @@ interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action:
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
-  { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$/, name: 'the token exchange, CreateSequence, CloseSequence and TerminateSequence', reason: 'a CXF client sends them once' },
+  { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/LastMessage$/, name: 'the token exchange, CreateSequence, LastMessage, CloseSequence and TerminateSequence', reason: 'a CXF client sends them once' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'race', shape: 'request', name: 'second copies of requests, until the first is answered', reason: 'of two copies one is given the reply, and it must be the one that is waited for' },
 ]
 export const isSpared = (cell: Cell, action: string, what: 'request' | 'response' | 'race'): boolean => SPARED.some((each) =>
   (each.peer ?? cell.peer) === cell.peer && (each.role ?? cell.role) === cell.role && (each.what ?? what) === what && (each.shape ?? cell.shape) === cell.shape && each.action.test(action))
+
+/** Where a stack promises its application no more than that a message comes at least once. */
+export const repeats = ({ peer, rm }: Pick<Cell, 'peer' | 'rm'>): boolean => peer === 'cxf' && rm === '1.0'
