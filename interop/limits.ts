@@ -52,6 +52,7 @@ interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action:
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
+  { peer: 'sandesha2', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Sandesha2 client asks once; what its HTTP client then repeats is the same message, which is refused as a replay' },
   { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/LastMessage$/, name: 'the token exchange, CreateSequence, LastMessage, CloseSequence and TerminateSequence', reason: 'a CXF client sends them once' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'race', shape: 'request', name: 'second copies of requests, until the first is answered', reason: 'of two copies one is given the reply, and it must be the one that is waited for' },
