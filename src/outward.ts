@@ -68,11 +68,11 @@ export class Outward implements AsyncDisposable {
     const token = await this.#own.tokens.get(outbound.tokenId)
     if (lane === undefined || token === undefined || outbound.to.kind !== 'endpoint') return
     const { url } = outbound.to
-    if (this.#http === undefined || lane.principal === undefined || !this.reaches(url, lane.principal)) throw new TransportFailed('ERR_ADDRESS_REFUSED', 'the address of the sequence is not one that this service connects to')
+    if (this.#http === undefined || lane.principal === undefined || !this.reaches(url, lane.principal)) throw this.#refusal('the address of the sequence is not one that this service connects to')
     const profile = this.#profileOf(lane, token)
     const isUnderTls = profile.protection === 'transport'
     // D9: the transport profile is none without TLS.
-    if (isUnderTls && !url.startsWith('https:')) throw new TransportFailed('ERR_ADDRESS_REFUSED', 'the address of a sequence in the transport profile is not under TLS')
+    if (isUnderTls && !url.startsWith('https:')) throw this.#refusal('the address of a sequence in the transport profile is not under TLS')
     const writing = this.#own.writing(profile, token)
     // Whoever opens an exchange under TLS says by the token's signature whose it is.
     const { xml, action, soap } = encode(outbound, token, isUnderTls ? { ...writing, role: 'initiator' } : writing)
@@ -92,6 +92,11 @@ export class Outward implements AsyncDisposable {
     this.#own.tap?.message({ exchange, direction: 'response', at: this.#own.clock.now(), http: { status: answer.status, headers: type === undefined ? {} : { 'content-type': type } }, body: answer.body })
     const { gate, limits, own } = this.#own
     await answered(outbound, answer, { gate, limits, profile, own, engine, refused: (code, detail) => this.#own.refused(code, detail) })
+  }
+
+  #refusal(why: string): TransportFailed {
+    this.#own.refused('ERR_ADDRESS_REFUSED', why)
+    return new TransportFailed('ERR_ADDRESS_REFUSED', why)
   }
 
   /** The alternative of the token's suite and of the sequence's protection, in the versions that it keeps for life. */
