@@ -12,6 +12,8 @@ const MEANINGLESS: readonly Limit[] = [
   { when: { rm: '1.0', endpoint: 'make-connection' }, reason: 'WS-MakeConnection came with RM 1.1' },
   { when: { protection: 'transport', bootstrap: ['x509', 'usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'the transport profile is TLS, and so is its token exchange' },
   { when: { protection: 'transport', order: 'encrypt-before-sign' }, reason: 'in the transport profile TLS encrypts' },
+  { role: 'client', when: { protection: 'transport', endpoint: 'address' }, reason: 'in the transport profile answers have no token: at an address of the client they would come from anybody' },
+  { role: 'service', when: { signatureConfirmation: true, endpoint: 'address' }, reason: 'what is sent to the address of a client is no answer to one message, and confirms no signature' },
   { when: { protection: 'transport', encryptSignature: true }, reason: 'in the transport profile TLS encrypts' },
 ]
 
@@ -49,9 +51,9 @@ interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action:
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
-  { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$/, name: 'the token exchange, CreateSequence, CloseSequence and TerminateSequence', reason: 'a CXF client sends them once' },
+  { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/LastMessage$/, name: 'the token exchange, CreateSequence, CloseSequence, LastMessage and TerminateSequence', reason: 'a CXF client sends them once' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
-  { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'race', shape: 'request', name: 'second copies of requests, until the first is answered', reason: 'of two copies one is given the reply, and it must be the one that is waited for' },
+  { peer: 'cxf', role: 'client', action: /\/(?:Echo|Note)$/, what: 'race', name: 'second copies, until the first is answered', reason: 'two copies at the same moment are two messages to it, or the reply goes to the copy that nobody waits for' },
 ]
 export const isSpared = (cell: Cell, action: string, what: 'request' | 'response' | 'race'): boolean => SPARED.some((each) =>
   (each.peer ?? cell.peer) === cell.peer && (each.role ?? cell.role) === cell.role && (each.what ?? what) === what && (each.shape ?? cell.shape) === cell.shape && each.action.test(action))
