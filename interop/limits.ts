@@ -29,6 +29,7 @@ const CXF: readonly Limit[] = [
   { peer: 'cxf', when: { encryptLifecycle: false, protection: 'transport' }, reason: 'in the transport profile TLS encrypts' },
   { peer: 'cxf', role: 'client', when: { endpoint: 'address', shape: 'one-way' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
   { peer: 'cxf', role: 'client', when: { endpoint: 'address', rm: '1.0' }, reason: 'a CXF service cannot protect an acknowledgement that it sends by itself: it has no token of its own asking' },
+  { peer: 'cxf', role: 'service', when: { endpoint: 'address', rm: '1.0' }, reason: 'a CXF client does not end its sequence when the acknowledgement of LastMessage comes to its address' },
   { peer: 'cxf', when: { protection: 'transport', includeToken: 'always' }, reason: 'a CXF client then wants replies endorsed by the token, which no service does in the transport profile' },
   { peer: 'cxf', role: 'service', when: { signatureConfirmation: true, network: 'lossy' }, reason: 'a CXF client that has repeated a message does not know its signature any more when the confirmation comes' },
   { peer: 'cxf', when: { endpoint: 'make-connection' }, reason: 'CXF has no MakeConnection' },
@@ -51,7 +52,7 @@ interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action:
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
-  { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/LastMessage$/, name: 'the token exchange, CreateSequence, CloseSequence, LastMessage and TerminateSequence', reason: 'a CXF client sends them once' },
+  { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/(?:LastMessage|SequenceAcknowledgement)$/, name: 'the token exchange, and messages of RM without an application\'s Body', reason: 'a CXF client sends them once' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
   { peer: 'cxf', role: 'client', action: /\/(?:Echo|Note)$/, what: 'race', name: 'second copies, until the first is answered', reason: 'two copies at the same moment are two messages to it, or the reply goes to the copy that nobody waits for' },
 ]
