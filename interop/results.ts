@@ -12,7 +12,7 @@ import { type Stack, STACKS } from './peer.ts'
 /** What a run leaves: the stacks' own logs, recordings of what failed, and the results. */
 export const OUT: string = join(import.meta.dirname, 'out')
 export const RESULTS: string = join(OUT, 'results.jsonl')
-export const DOCUMENT: string = join(import.meta.dirname, '..', 'docs', 'peers.md')
+const DOCUMENT: string = join(import.meta.dirname, '..', 'docs', 'peers.md')
 
 export interface Outcome {
   readonly peer: Stack
@@ -30,11 +30,17 @@ export function writeDocument(outcomes: readonly Outcome[]): void {
   const text = readFileSync(DOCUMENT, 'utf8')
   writeFileSync(DOCUMENT, between(between(text, 'results', resultTables(outcomes)), 'off', offTable()))
 }
-function between(text: string, name: string, content: string): string {
+/** What stands in both. */
+export const places = (text: string): Readonly<Record<'results' | 'off', string>> => ({ results: text.slice(...place(text, 'results')), off: text.slice(...place(text, 'off')) })
+function place(text: string, name: string): readonly [from: number, to: number] {
   const [begin, end] = [`<!-- ${name}: made by npm run test:interop -- --write -->`, `<!-- end of ${name} -->`]
   const [from, to] = [text.indexOf(begin), text.indexOf(end)]
-  if (from < 0 || to < from) throw new Error(`${DOCUMENT} has no place for ${name}`)
-  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
+  if (from < 0 || to < from) throw new Error(`docs/peers.md has no place for ${name}`)
+  return [from + begin.length, to]
+}
+function between(text: string, name: string, content: string): string {
+  const [from, to] = place(text, name)
+  return `${text.slice(0, from)}\n${content}\n${text.slice(to)}`
 }
 
 const ROLE_NAMES: Readonly<Record<Role, string>> = { client: 'our client', service: 'our service' }
@@ -68,7 +74,7 @@ function details(outcomes: readonly Outcome[]): string {
       .map(({ date, role, what, passed }) => `| ${date} | ${ROLE_NAMES[role]} | ${what} | ${passed ? 'passed' : 'failed'} |`),
   ].join('\n')
 }
-export const keyOf = ({ peer, role, what }: Pick<Outcome, 'peer' | 'role' | 'what'>): string => `${peer} ${role} ${what}`
+const keyOf = ({ peer, role, what }: Pick<Outcome, 'peer' | 'role' | 'what'>): string => `${peer} ${role} ${what}`
 
 /** What is switched off, with reasons. */
 export function offTable(): string {

@@ -65,6 +65,7 @@ async function live(cell: Cell, index: number, peer: Peer): Promise<void> {
 }
 async function byHand({ name, run: work }: Case, cell: Cell, peer: Peer): Promise<void> {
   await using run = await Run.start(cell, SEED)
+  run.isHurried = true
   await work(run, peer).catch((error: unknown) => { throw told(error, run, name.replaceAll(/\W+/g, '-').slice(0, 40)) })
 }
 

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KeyFile } from '../src/decode.ts'
 import { DEFAULT_LIMITS, type Profile } from '../src/index.ts'
+import { ENCRYPTED_ELEMENT } from '../src/spec/algorithms.ts'
 import { NS } from '../src/spec/versions.ts'
 import { readElement } from '../src/xml/reader.ts'
 import type { Element } from '../src/xml/tree.ts'
@@ -101,14 +102,15 @@ class Ring {
     for (const each of all(readElement(xml, DEFAULT_LIMITS))) if (each.is(NS.xenc, 'EncryptedKey')) this.#unwrap(each)
   }
 
-  /** What is to be verified in clear: all that was encrypted after it was signed, or the Signature alone. From the end, so that what stands before stays where it is. */
+  /** What is to be verified in clear: all that was encrypted after it was signed. From the end, so that what stands before stays where it is. */
   decrypted(xml: string, order: Profile['order']): string {
     const root = readElement(xml, DEFAULT_LIMITS)
     for (const data of all(root).filter((each) => each.is(NS.xenc, 'EncryptedData')).reverse()) {
       const key = this.#keyOf(data.first(NS.ds, 'KeyInfo')?.elements()[0] ?? referrer(root, data), root)
       const cipher = data.first(NS.xenc, 'CipherData')?.first(NS.xenc, 'CipherValue')?.text ?? ''
       const clear = plain(key, data.first(NS.xenc, 'EncryptionMethod')?.attribute('Algorithm') ?? '', Buffer.from(cipher, 'base64'))
-      if (order === 'sign-before-encrypt' || /^<(?:\w+:)?Signature[ >]/.test(clear)) xml = xml.slice(0, data.start) + clear + xml.slice(data.end)
+      // What supports the message is signed before it is encrypted in either order.
+      if (order === 'sign-before-encrypt' || data.attribute('Type') === ENCRYPTED_ELEMENT) xml = xml.slice(0, data.start) + clear + xml.slice(data.end)
     }
     return xml
   }
@@ -190,13 +192,15 @@ function referrer(root: Element, data: Element): Element | undefined {
 }
 
 function plain(key: Buffer, algorithm: string, cipher: Buffer): string {
-  const bits = key.length * 8
+  const bits = /aes(\d+)-/.exec(algorithm)?.[1] ?? ''
+  // A longer secret that is itself the key: its first bytes encrypt.
+  const cut = key.subarray(0, Number(bits) / 8)
   if (algorithm.endsWith('-gcm')) {
-    const decipher = createDecipheriv(`aes-${bits}-gcm` as 'aes-256-gcm', key, cipher.subarray(0, 12))
+    const decipher = createDecipheriv(`aes-${bits}-gcm` as 'aes-256-gcm', cut, cipher.subarray(0, 12))
     decipher.setAuthTag(cipher.subarray(-16))
     return Buffer.concat([decipher.update(cipher.subarray(12, -16)), decipher.final()]).toString('utf8')
   }
-  const decipher = createDecipheriv(`aes-${bits}-cbc`, key, cipher.subarray(0, 16))
+  const decipher = createDecipheriv(`aes-${bits}-cbc`, cut, cipher.subarray(0, 16))
   decipher.setAutoPadding(false)
   const padded = Buffer.concat([decipher.update(cipher.subarray(16)), decipher.final()])
   return padded.subarray(0, padded.length - (padded.at(-1) ?? 0)).toString('utf8')

@@ -82,12 +82,11 @@ export class Outward implements AsyncDisposable {
     if (profile.addressDelayMs > 0) await pause(this.#own.clock, profile.addressDelayMs, signal)
     const body = Buffer.from(xml, 'utf8')
     const headers = soapHeaders(soap.name, action)
-    const { trust } = this.#own
     const exchange = this.#own.nextExchange()
     this.#own.tap?.message({ exchange, direction: 'request', at: this.#own.clock.now(), http: { method: 'POST', path: new URL(url).pathname, headers }, body })
     let answer: PostAnswer
     try {
-      answer = await this.#http.post(url, { body, headers, signal, timeoutMs: TIMEOUT_MS, ...(trust !== undefined && { tls: { trust } }) })
+      answer = await this.#http.post(url, { body, headers, signal, timeoutMs: TIMEOUT_MS, tls: { trust: this.#own.trust } })
     } catch (cause) {
       // Somebody else than whom TLS must prove: nothing was said to him.
       if (cause instanceof SecurityFailure) this.#own.refused(cause.code, cause.message)
