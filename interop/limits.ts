@@ -42,6 +42,9 @@ const SANDESHA2: readonly Limit[] = [
   { peer: 'sandesha2', role: 'service', when: { rm: '1.1', endpoint: 'anonymous' }, reason: 'in RM 1.1 a Sandesha2 client that does not listen asks by MakeConnection' },
   { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', derivedKeys: false, includeToken: 'requests' }, reason: 'answers of Rampart 1.6 refer to a token that they do not carry' },
   { peer: 'sandesha2', role: 'service', when: { protection: 'transport', endpoint: 'address' }, reason: 'the place where its client listens is not under TLS' },
+  { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', derivedKeys: true, bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'answers of Rampart 1.6 to the token request then refer to a token that they do not carry' },
+  { peer: 'sandesha2', role: 'service', when: { protection: 'message', derivedKeys: false, includeToken: 'requests' }, reason: 'without derived keys a Rampart 1.6 client reads only answers that carry the token: its preset says so' },
+  { peer: 'sandesha2', role: 'service', when: { derivedKeys: false, bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'], suite: ['Basic256', 'Basic256Sha256'] }, reason: 'without derived keys the token request of a Rampart 1.6 client is refused here in the suites of 256 bits' },
   { peer: 'sandesha2', role: 'service', when: { protection: 'transport', derivedKeys: true }, reason: 'a Rampart 1.6 client does not sign with a key derived from an endorsing token' },
   { peer: 'sandesha2', role: 'service', when: { order: 'encrypt-before-sign', bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'a Rampart 1.6 client then gives one id to two elements' },
 ]
