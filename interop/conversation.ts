@@ -79,7 +79,7 @@ export class Run implements AsyncDisposable {
     const service = await createService({
       accept: [serviceBootstrapOf(this.cell)], profile: profileOf(this.cell), address: this.network.url, dangerTap: this.journal,
       operations: { [ECHO]: { shape: 'request' }, [NOTE]: { shape: 'one-way' } }, bindUnscopedToSigner: this.cell.peer === 'cxf',
-      ...(this.cell.endpoint === 'address' && { addresses: () => true, dangerPrivateAddresses: true }),
+      ...(this.cell.endpoint === 'address' && { addresses: () => true, dangerPrivateAddresses: true, addressTrust: TRUST }),
       handle: async ({ body, action }) => {
         received.push(textOf(body))
         return action === ECHO ? { reply: { body: bodyOf('echoResponse', textOf(body)) } } : undefined

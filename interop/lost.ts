@@ -34,7 +34,7 @@ export const LOST: readonly Case[] = [
     name: 'a reply that cannot be had again is reported, with its number, and the conversation goes on', role: 'client', peers: ['cxf'],
     async run(run, peer) {
       const service = await run.theirService(peer)
-      const conversation = await run.connect()
+      const conversation = await run.client({ retransmitAfterMs: 300 }).connect(run.network.url, run.connectOptions)
       loseReply(run.network, 3)
       for (const [index, text] of textsOf(5).entries()) {
         const reply = await conversation.request(bodyOf('echo', text), { action: ECHO, timeoutMs: PATIENCE_MS }).catch((error: unknown) => error)

@@ -100,7 +100,8 @@ export async function startNetwork(options: { readonly tls: boolean; readonly cl
     if (repeat === 'late') void forward(incoming, body)
     const isLost = lose === 'response' || answer === undefined
     if (answer !== undefined) passed.push({ event: { exchange, direction: 'response', at: Date.now(), http: { status: answer.status, headers: telling(answer.headers) }, body: answer.body }, isLost })
-    await after(delayMs / 2)
+    // Peer CXF 4: a reply to its own address that is there before the 202 for the request is as none.
+    if (answer === undefined || answer.body.length > 0) await after(delayMs / 2)
     if (isLost) {
       incoming.socket.destroy()
       return

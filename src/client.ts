@@ -8,12 +8,13 @@ import { answered } from './answer.ts'
 import type { ClientBootstrap } from './bootstraps.ts'
 import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, waitOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
+import { Confirmations } from './confirmations.ts'
 import { type Conversation, ConversationFace } from './conversation.ts'
 import type { Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { BootstrapFailed, FAULTS, SecurityFailure, StoreFailed, TransportFailed, UsageError } from './errors.ts'
-import { Establisher, isOverTls, type Line, mustConfirm, ownKeysOf, principalOf } from './establish.ts'
+import { Establisher, isOverTls, type Line, ownKeysOf, principalOf } from './establish.ts'
 import { Gate } from './gate.ts'
 import { type ClientListenOptions, Inbox } from './inbox.ts'
 import { type ConversationEvents, Listeners, tell, warn } from './observe.ts'
@@ -120,6 +121,7 @@ class ClientFace implements Client {
   /** By the name of the token's key. */
   readonly #lines = new Map<string, PeerLine>()
   readonly #establisher: Establisher
+  readonly #confirmations = new Confirmations()
   readonly #open = new Map<LaneId, Open>()
   readonly #recovery: Recovery
   readonly #sealed: Sealed<unknown>
@@ -329,6 +331,7 @@ class ClientFace implements Client {
     const instance = this.tokens.writing(token)
     this.#tap?.secret?.({ identifier: token.id, instance: instance.instance, secret: instance.secret })
     const written = encode(outbound, token, { profile: line.profile, role: 'initiator', instance, now: this.#clock.now(), random: this.#random, limits: this.#limits })
+    if (line.profile.signatureConfirmation) this.#confirmations.wrote(outbound, written.signatureValues)
     let answer: PostAnswer
     try {
       answer = await this.#post(line, written, signal)
@@ -342,7 +345,7 @@ class ClientFace implements Client {
     const { profile, own, url } = line
     await answered(outbound, answer, {
       gate: this.#gate, limits: this.#limits, profile, own, engine: this.#engine,
-      check: (opened) => mustConfirm(opened, written.signatureValues, profile),
+      check: (opened) => { if (profile.signatureConfirmation) this.#confirmations.check(opened, outbound, written.signatureValues) },
       judge: (received) => {
         // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
         if (received.to === url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)

@@ -6,6 +6,7 @@
  */
 import type { ClientBootstrap } from './bootstraps.ts'
 import type { Clock } from './clock.ts'
+import { notConfirmed } from './confirmations.ts'
 import { type Certificate, checkTrust, type Trust } from './crypto/certificate.ts'
 import { type RandomSource, urnUuid } from './crypto/random.ts'
 import { BootstrapFailed, FAULTS, SecurityFailure, SoapFault } from './errors.ts'
@@ -153,10 +154,10 @@ export class Establisher {
 }
 
 /** WSS 1.1 §7: where it was agreed on, an answer repeats the values of the signatures that it answers, under its own signature. */
-export function mustConfirm(opened: Opened, signatureValues: readonly Uint8Array[] | undefined, profile: Profile): void {
+function mustConfirm(opened: Opened, signatureValues: readonly Uint8Array[] | undefined, profile: Profile): void {
   if (!profile.signatureConfirmation) return
   const missing = (signatureValues ?? []).some((value) => !opened.confirmations.includes(Buffer.from(value).toString('base64')))
-  if (missing) throw new SecurityFailure('ERR_WSS_CONFIRMATION', 'the answer does not confirm the signature that it answers', FAULTS.failedCheck)
+  if (missing) throw notConfirmed()
 }
 
 /**

@@ -52,6 +52,7 @@ export class Inbox implements AsyncDisposable {
   readonly #waiting = new Map<ExchangeId, Waiting>()
   #listening: Promise<Listening> | undefined
   #exchanges = 0
+  #closed = false
 
   constructor(options: InboxOptions) { this.#own = options }
 
@@ -60,6 +61,8 @@ export class Inbox implements AsyncDisposable {
     const { listen: options, limits } = this.#own
     if (options?.address !== undefined && !/^https?:\/\//.test(String(options.address))) throw new UsageError('ERR_USAGE_LISTEN', 'listen.address is the http or https URL under which the service reaches this client')
     if (options === undefined) throw new UsageError('ERR_USAGE_LISTEN', "a profile with endpoint: 'address' needs a client that listens: give createClient listen: { port, host?, path?, address? }")
+    // A connect that was under way when the client was closed would leave a listener behind that nobody closes.
+    if (this.#closed) throw new UsageError('ERR_ENGINE_CLOSED', 'the client was closed')
     this.#listening ??= listen((request) => this.#handle(request), options, limits)
     const { url } = await this.#listening.catch((error: unknown) => {
       // A port that is taken now may be free when somebody asks again.
@@ -161,7 +164,10 @@ export class Inbox implements AsyncDisposable {
     return { profile, role: 'initiator', instance: tokens.writing(token), now: clock.now(), random, limits }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> { await (await this.#listening?.catch(() => undefined))?.close() }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    await (await this.#listening?.catch(() => undefined))?.close()
+  }
 }
 
 const plain = (status: number): HttpResponse => ({ status, headers: {}, body: NO_BODY })

@@ -7,12 +7,14 @@
  */
 import { answered } from './answer.ts'
 import type { Clock } from './clock.ts'
-import { TransportFailed, UsageError } from './errors.ts'
+import type { Trust } from './crypto/certificate.ts'
+import { SecurityFailure, TransportFailed, UsageError } from './errors.ts'
 import type { Gate, OwnKeys } from './gate.ts'
 import type { Limits } from './options.ts'
 import type { Profile } from './profiles/profile.ts'
 import type { LaneStatus, SequenceEngine } from './rm/engine.ts'
 import type { Outbound } from './rm/turn.ts'
+import { pause } from './sct/flight.ts'
 import type { SctManager } from './sct/manager.ts'
 import type { Principal, SecurityContextToken } from './sct/token.ts'
 import type { DangerTap } from './tap.ts'
@@ -27,6 +29,7 @@ export type AllowedAddresses = ReachOptions<Principal>['addresses']
 export interface OutwardOptions {
   readonly addresses: AllowedAddresses | undefined
   readonly dangerPrivate: boolean | undefined
+  readonly trust: Trust | undefined
   readonly profiles: readonly Profile[]
   readonly own: OwnKeys
   readonly limits: Limits
@@ -68,23 +71,26 @@ export class Outward implements AsyncDisposable {
     const token = await this.#own.tokens.get(outbound.tokenId)
     if (lane === undefined || token === undefined || outbound.to.kind !== 'endpoint') return
     const { url } = outbound.to
-    if (this.#http === undefined || lane.principal === undefined || !this.reaches(url, lane.principal)) throw new TransportFailed('ERR_ADDRESS_REFUSED', 'the address of the sequence is not one that this service connects to')
+    if (this.#http === undefined || lane.principal === undefined || !this.reaches(url, lane.principal)) throw this.#refusal('the address of the sequence is not one that this service connects to')
     const profile = this.#profileOf(lane, token)
     const isUnderTls = profile.protection === 'transport'
     // D9: the transport profile is none without TLS.
-    if (isUnderTls && !url.startsWith('https:')) throw new TransportFailed('ERR_ADDRESS_REFUSED', 'the address of a sequence in the transport profile is not under TLS')
+    if (isUnderTls && !url.startsWith('https:')) throw this.#refusal('the address of a sequence in the transport profile is not under TLS')
     const writing = this.#own.writing(profile, token)
     // Whoever opens an exchange under TLS says by the token's signature whose it is.
     const { xml, action, soap } = encode(outbound, token, isUnderTls ? { ...writing, role: 'initiator' } : writing)
+    if (profile.addressDelayMs > 0) await pause(this.#own.clock, profile.addressDelayMs, signal)
     const body = Buffer.from(xml, 'utf8')
     const headers = soapHeaders(soap.name, action)
     const exchange = this.#own.nextExchange()
     this.#own.tap?.message({ exchange, direction: 'request', at: this.#own.clock.now(), http: { method: 'POST', path: new URL(url).pathname, headers }, body })
     let answer: PostAnswer
     try {
-      answer = await this.#http.post(url, { body, headers, signal, timeoutMs: TIMEOUT_MS })
+      answer = await this.#http.post(url, { body, headers, signal, timeoutMs: TIMEOUT_MS, tls: { trust: this.#own.trust } })
     } catch (cause) {
-      if (!(cause instanceof TransportFailed)) throw cause
+      // Somebody else than whom TLS must prove: nothing was said to him.
+      if (cause instanceof SecurityFailure) this.#own.refused(cause.code, cause.message)
+      else if (!(cause instanceof TransportFailed)) throw cause
       engine.hint(outbound.lane, { kind: 'http-failure', cause }, outbound)
       return
     }
@@ -92,6 +98,11 @@ export class Outward implements AsyncDisposable {
     this.#own.tap?.message({ exchange, direction: 'response', at: this.#own.clock.now(), http: { status: answer.status, headers: type === undefined ? {} : { 'content-type': type } }, body: answer.body })
     const { gate, limits, own } = this.#own
     await answered(outbound, answer, { gate, limits, profile, own, engine, refused: (code, detail) => this.#own.refused(code, detail) })
+  }
+
+  #refusal(why: string): TransportFailed {
+    this.#own.refused('ERR_ADDRESS_REFUSED', why)
+    return new TransportFailed('ERR_ADDRESS_REFUSED', why)
   }
 
   /** The alternative of the token's suite and of the sequence's protection, in the versions that it keeps for life. */

@@ -7,6 +7,7 @@
 import type { ServiceBootstrap } from './bootstraps.ts'
 import { checkAccepted, checkCounts, checkOptions, checkOutcome, contentOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
+import type { Trust } from './crypto/certificate.ts'
 import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { FAULTS, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
@@ -62,6 +63,8 @@ export interface ServiceOptions<Tx = never> {
   readonly addresses?: AllowedAddresses
   /** Also connect to names that resolve to private, link-local or loopback addresses. */
   readonly dangerPrivateAddresses?: boolean
+  /** Who they may be under TLS. Default: whom Node's own authorities vouch for. */
+  readonly addressTrust?: Trust
   /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
   readonly store?: Store<Tx>
   readonly keyring?: Keyring
@@ -151,7 +154,7 @@ class ServiceFace<Tx> implements Service {
     this.#tokens = new SctManager({ ...shared, policy } as unknown as ConstructorParameters<typeof SctManager>[0])
     this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
     this.#outward = new Outward({
-      addresses: options.addresses, dangerPrivate: options.dangerPrivateAddresses, profiles: this.#profiles, own: this.#own, limits: this.#limits, clock: this.#clock, tokens: this.#tokens, gate: this.#gate,
+      addresses: options.addresses, dangerPrivate: options.dangerPrivateAddresses, trust: options.addressTrust, profiles: this.#profiles, own: this.#own, limits: this.#limits, clock: this.#clock, tokens: this.#tokens, gate: this.#gate,
       engine: () => this.#engine as unknown as SequenceEngine<never>,
       writing: (profile, token) => this.#writing(profile, token, this.#tokens.writing(token).instance),
       refused: (code, detail) => this.#events.emit('security', { code, detail }),

@@ -69,7 +69,7 @@ async function readTls(entry: Entry): Promise<{ readonly tls?: { readonly cert: 
 
 export async function readServiceConfig(path: string): Promise<ServiceConfig> {
   const file = await ConfigFile.read(path)
-  const root = file.root(['accept', 'profile', 'path', 'address', 'addresses', 'store', 'keyring', 'tls', 'operations', ...SERVICE_NUMBERS, ...SERVICE_FLAGS])
+  const root = file.root(['accept', 'profile', 'path', 'address', 'addresses', 'addressTrust', 'store', 'keyring', 'tls', 'operations', ...SERVICE_NUMBERS, ...SERVICE_FLAGS])
   const certificates: string[] = []
   const privateKeys: string[] = []
   const accept = []
@@ -80,6 +80,7 @@ export async function readServiceConfig(path: string): Promise<ServiceConfig> {
     options: {
       accept, ...kept.options, ...root.numbers(...SERVICE_NUMBERS), ...root.flags(...SERVICE_FLAGS),
       ...(root.has('addresses') ? { addresses: root.texts('addresses') } : {}),
+      ...(root.has('addressTrust') ? { addressTrust: await readTrust(root.object('addressTrust', TRUST_MEMBERS)) } : {}),
       ...(root.has('profile') ? { profile: readProfiles(root) } : {}),
       ...(root.has('address') ? { address: root.text('address') } : {}),
       ...(root.has('operations') ? { operations: readOperations(root) } : {}),
@@ -206,11 +207,11 @@ function readProfiles(root: Entry): readonly [Profile, ...Profile[]] {
   const values = root.list('profile')
   const [first, ...rest] = values.map((value, index): Profile => {
     if (typeof value === 'string') return presetOf(root, value)
-    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', 'bootstrap', 'contextLost', ...Object.keys(CHOICES)])
+    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', 'addressDelayMs', 'bootstrap', 'contextLost', ...Object.keys(CHOICES)])
     const preset = presetOf(root, entry.has('preset') ? entry.text('preset') : 'default')
     const bootstrap = entry.has('bootstrap') ? { bootstrap: { ...preset.bootstrap, ...changes(entry.object('bootstrap', Object.keys(BOOTSTRAP_CHOICES)), BOOTSTRAP_CHOICES) } } : {}
     const accept = entry.has('accept') ? { accept: { ...preset.accept, ...entry.object('accept', ['sha1']).flags('sha1') } } : {}
-    return { ...preset, ...changes(entry, CHOICES), ...bootstrap, ...accept, ...(entry.has('contextLost') ? { contextLost: entry.texts('contextLost') } : {}) }
+    return { ...preset, ...changes(entry, CHOICES), ...entry.numbers('addressDelayMs'), ...bootstrap, ...accept, ...(entry.has('contextLost') ? { contextLost: entry.texts('contextLost') } : {}) }
   })
   if (first === undefined) throw root.wrong('profile', 'is empty')
   return [first, ...rest]

@@ -17,6 +17,8 @@ export const cxf: Profile = {
   bootstrap: { ...BASIC256_SHA1.bootstrap, keyOrder: 'encryption-first', includeCertificate: 'requests' },
   // Seen: unknown and expired contexts are answered by one fault, which is also that of every other failed check.
   contextLost: ['{http://ws.apache.org/wss4j}SecurityError'],
+  // Seen: for a client whose reply was at its address before the 202 for the request, there is none.
+  addressDelayMs: 100,
 }
 /** Eclipse Metro 4. Seen live. */
 export const metro: Profile = {

@@ -40,6 +40,8 @@ export interface Profile {
   readonly str: 'header' | 'body' | 'dangerOmit'
   /** Where the client wants replies and acknowledgements: on the back-channel, in its mailbox (WS-MakeConnection), or at the address that it listens at. */
   readonly endpoint: 'anonymous' | 'make-connection' | 'address'
+  /** What a service sends to the address of a client waits so long: whoever is answered there before the 202 for the request has come may miss it. */
+  readonly addressDelayMs: number
   /** Ask for an acknowledgement with every one-way message. */
   readonly ackRequestedOnOneWay: boolean
   /** Repeat a CreateSequence with the same Offer, or with a new one. */
@@ -80,7 +82,7 @@ export const DEFAULT_PROFILE: Profile = {
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, encryptCancel: false,
   bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
-  str: 'header', endpoint: 'anonymous', ackRequestedOnOneWay: true, offerOnRepeat: 'same',
+  str: 'header', endpoint: 'anonymous', addressDelayMs: 0, ackRequestedOnOneWay: true, offerOnRepeat: 'same',
   contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', accept: { sha1: false },
 }
 /** Basic256 as the stacks mean it: SHA-1 digests, HMAC-SHA1, RSA-SHA1. Named, because it weakens. */

@@ -749,6 +749,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     Promise.resolve().then(() => this.#own.transmit(outbound, signal)).then(
       () => over({ kind: 'exchange-over' }),
       (cause: unknown) => {
+        // That a peer is not reached is nothing special. Everything else is a mistake of somebody's here, and would only be seen as silence.
+        if (!(cause instanceof TransportFailed) && !signal.aborted) this.#observe({ kind: 'error', error: asError(cause), lane: shell.facts.lane })
         over({ kind: 'http-failure', cause })
         over({ kind: 'exchange-over' })
       },

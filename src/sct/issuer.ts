@@ -7,7 +7,7 @@
 import { FAULTS, type FaultRow } from '../errors.ts'
 import { freshSecret, urnUuid, type RandomSource } from '../crypto/random.ts'
 import { computedKey } from '../crypto/derive.ts'
-import type { SuiteName } from '../spec/algorithms.ts'
+import { SUITES, type SuiteName } from '../spec/algorithms.ts'
 import { believedInstances, believedUntil, samePrincipal, TokenInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest, type TokenResponse } from './token.ts'
 
 export interface IssuerPolicy {
@@ -18,7 +18,6 @@ export interface IssuerPolicy {
   readonly overlapMs: number
   /** How long after its expiry the newest instance may still endorse a renewal. */
   readonly renewalGraceMs: number
-  readonly keySizeBits: number
   readonly entropyBytes: readonly [least: number, most: number]
   /** Instances of one token that are believed at a time: renewing in a loop must not fill the record. */
   readonly instances: number
@@ -34,7 +33,7 @@ export interface IssuerPolicy {
  */
 export const DEFAULT_ISSUER_POLICY: IssuerPolicy = {
   lifetimeMs: 36_000_000, lifetimeRangeMs: [60_000, 36_000_000], overlapMs: 300_000, renewalGraceMs: 3_600_000,
-  keySizeBits: 256, entropyBytes: [16, 128], instances: 8, tokensPerPrincipal: 64, renewWithoutProof: false, skewMs: 300_000,
+  entropyBytes: [16, 128], instances: 8, tokensPerPrincipal: 64, renewWithoutProof: false, skewMs: 300_000,
 }
 
 /** A request with what was proven about it. */
@@ -76,7 +75,8 @@ export function decide(question: TokenQuestion, policy: IssuerPolicy, now: numbe
 function issue(question: TokenQuestion, policy: IssuerPolicy, now: number, random: RandomSource): TokenDecision {
   const { request, principal, suite, peer } = question
   if (question.held >= policy.tokensPerPrincipal) return refuse('ERR_SCT_QUOTA', `the principal holds ${question.held} tokens`, FAULTS.requestFailed)
-  const key = newKey(request, policy, now, random)
+  // Peer Sandesha2: names no size, and computes a key of the suite's.
+  const key = newKey({ keySizeBits: suiteBits(suite), ...request }, policy, now, random)
   if ('granted' in key) return key
   const id = urnUuid(random) as TokenId
   const token: SecurityContextToken = {
@@ -106,7 +106,7 @@ function renew(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   if (!endorsing.some((each) => each.instance === named)) return unable('the instance is not believed any more')
   if (believed.length >= policy.instances) return unable(`${believed.length} instances are believed already`)
   // Peers Metro 4, CXF 4: may leave the size out: then it stays.
-  const sized = { keySizeBits: (last?.secret.symmetricKeySize ?? policy.keySizeBits / 8) * 8, ...request }
+  const sized = { keySizeBits: last?.secret.symmetricKeySize === undefined ? suiteBits(existing.suite) : last.secret.symmetricKeySize * 8, ...request }
   const key = newKey(sized, policy, now, random, signer === undefined ? 'given' : 'computed')
   if ('granted' in key) return key
   const instance = urnUuid(random)
@@ -142,8 +142,8 @@ interface NewKey { readonly secret: TokenInstance['secret']; readonly proof: Non
  * a request without entropy; a key that is given whole is ours alone.
  */
 function newKey(request: TokenRequest, policy: IssuerPolicy, now: number, random: RandomSource, without: 'computed' | 'given' = 'computed'): NewKey | TokenDecision {
-  const bits = request.keySizeBits ?? policy.keySizeBits
-  if (!isKeySize(bits)) return invalid('ERR_SCT_KEY_SIZE', 'the key size is not a multiple of 8 from 128 to 1024')
+  const bits = request.keySizeBits
+  if (bits === undefined || !isKeySize(bits)) return invalid('ERR_SCT_KEY_SIZE', 'the key size is not a multiple of 8 from 128 to 1024')
   const size = request.entropy?.symmetricKeySize
   const lifetime = clamp(request.lifetime, policy, now)
   if (lifetime === undefined) return invalid('ERR_SCT_LIFETIME', 'the lifetime asked for lies in the past or in the future')
@@ -158,6 +158,7 @@ function newKey(request: TokenRequest, policy: IssuerPolicy, now: number, random
   return { secret: computedKey(request.entropy, entropy, bits / 8), proof: { kind: 'computed', entropy }, bits, lifetime }
 }
 
+const suiteBits = (suite: SuiteName): number => (SUITES.get(suite)?.secretBytes ?? 32) * 8
 /** Sizes of a context's secret that are dealt with at all, for both roles. */
 export const isKeySize = (bits: number): boolean => Number.isInteger(bits) && bits >= 128 && bits <= 1024 && bits % 8 === 0
 

@@ -84,7 +84,9 @@ function instanceOf(request: TokenRequest, response: TokenResponse, { instance, 
 
 function secretOf(request: TokenRequest, response: TokenResponse, acceptance: Acceptance): KeyObject {
   const wished = request.keySizeBits ?? 0
-  const bits = response.keySizeBits ?? wished
+  // Peer Rampart 1.6: names no size, and gives 256 bits whatever was asked for: a key that is there says itself how long it is.
+  const given = response.proof?.kind === 'given' ? (response.proof.secret.symmetricKeySize ?? 0) * 8 : undefined
+  const bits = response.keySizeBits ?? given ?? wished
   if (!isKeySize(bits) || bits < wished) throw refuse('ERR_SCT_KEY_SIZE', `asked for a key of ${wished} bits, offered ${bits}`)
   const { entropy } = request
   if (entropy === undefined) throw refuse('ERR_SCT_ENTROPY', 'the request carried no entropy')

@@ -62,8 +62,8 @@ export interface HttpClient extends AsyncDisposable {
 
 /** A minute: a peer may hold the answer to a request back while its application works. Choice. */
 const TIMEOUT_MS = 60_000
-/** Choice; each open connection costs the peer one too. */
-const CONNECTIONS = 16
+/** Choice; more than messages are under way at once, since a peer may hold the answers of all until one that was lost is there. They are opened as they are needed. */
+const CONNECTIONS = 48
 /** Origins whose connections are kept at a time; the one used longest ago goes first. */
 const MOST_ORIGINS = 64
 

@@ -159,23 +159,23 @@ describe('a client that wants its signatures confirmed', () => {
       await conversation.close({ timeoutMs: 5_000 })
     } else await expect(connected).rejects.toMatchObject({ cause: { code: expect.stringMatching(code) } })
   })
-  test('the answer to another attempt is not the answer to this one', async () => {
+  test('the answer to an earlier copy of a message is an answer to it', async () => {
     await using on = await world({ profile })
     await using middle = await middleOf(on)
-    // The service answers an earlier attempt of the same message: all right but for the signature that it confirms.
-    let first: { readonly answer: Given } | undefined
+    // Held back, and given when its message comes again: all right but for the signature that it confirms, which is that of the first copy.
+    let first: Given | undefined
     middle.meddle = async (seen, honest) => {
       if (seen.action !== PLACE) return honest()
       const answer = await honest()
-      if (first !== undefined) return first.answer
-      first = { answer }
+      if (first !== undefined) return first
+      first = answer
       return { status: 503, headers: {} }
     }
     const conversation = await on.client({ retransmitAfterMs: 20 }).connect(middle.url, { ...as('client'), profile })
     const codes: string[] = []
     conversation.on('security', ({ code }) => void codes.push(code))
-    await expect(conversation.request(place('tea'), { action: PLACE, timeoutMs: 1_500 })).rejects.toThrow()
-    expect(codes).toContain('ERR_WSS_CONFIRMATION')
+    expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
+    expect(codes).toEqual([])
     await conversation.detach()
   })
 })

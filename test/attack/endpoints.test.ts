@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type Client, type Conversation, DEFAULT_PROFILE, Keyring, type LaneStatus, MemoryStore, type Profile, type Row, type SecurityContextToken } from '../../src/index.ts'
+import { type Client, type Conversation, DEFAULT_PROFILE, Keyring, type LaneStatus, MemoryStore, type Profile, type Row, type SecurityContextToken, UsageError } from '../../src/index.ts'
 import type { OutboundBody } from '../../src/rm/turn.ts'
 import { MC_ANONYMOUS_PREFIX } from '../../src/spec/versions.ts'
 import { soapHeaders } from '../../src/transport/http.ts'
@@ -241,6 +241,24 @@ describe('a client’s own address', () => {
     await conversation.close({ timeoutMs: 5_000 })
   })
 
+  test('is not opened any more by a connect that its client did not wait for', async () => {
+    const here = await start({ addresses: () => true, dangerPrivateAddresses: true })
+    // A port that nobody has: whoever listens there is found.
+    const free = createServer()
+    await new Promise<void>((resolve) => { free.listen(0, '127.0.0.1', resolve) })
+    const { port } = free.address() as AddressInfo
+    await new Promise<void>((resolve) => { free.close(() => resolve()) })
+    const client = here.client({ ...QUICK, listen: { port, path: '/replies' } })
+    const { promise: judged, resolve: judge } = Promise.withResolvers<boolean>()
+    let asked = 0
+    const connecting = client.connect(here.url, { ...as('client'), trust: { verify: () => (++asked === 1 ? true : judged) }, profile: addressed })
+    await vi.waitFor(() => expect(asked).toBe(2), 5_000)
+    await client[Symbol.asyncDispose]()
+    judge(true)
+    await expect(connecting).rejects.toThrow(UsageError)
+    await expect(fetch(`http://127.0.0.1:${port}/replies`)).rejects.toThrow()
+  })
+
   test('takes SOAP alone', async () => {
     const { url } = await listening()
     expect((await fetch(url, { method: 'POST', headers: { 'content-type': 'text/html' }, body: '<html/>' })).status).toBe(415)
@@ -313,7 +331,27 @@ describe('a service that is told where to connect to', () => {
     const conversation = await here.client({ ...QUICK, listen: { port: 0, path: '/replies' } }).connect(here.url, { ...as('client'), profile: addressed })
     expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
     await conversation.close({ timeoutMs: 5_000 })
-    for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('tea')
+    for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('>tea<')
+  })
+
+  test('tells its owner why it does not connect', async () => {
+    const there = await bystander()
+    let answer: () => boolean = () => true
+    const here = await start({ addresses: () => answer(), dangerPrivateAddresses: true })
+    const { token } = await intruding(here)
+    const asks = async (): Promise<void> => void await send(here, forge(token, { to: here.url, body: create(there.url), replyTo: there.url }))
+    let times = 0
+    answer = () => {
+      if (++times > 1) throw new Error('no list today')
+      return true
+    }
+    await asks()
+    await vi.waitFor(() => expect(codes(here)).toContain('no list today'), 5_000)
+    times = 0
+    answer = () => ++times === 1
+    await asks()
+    await vi.waitFor(() => expect(codes(here)).toContain('ERR_ADDRESS_REFUSED'), 5_000)
+    expect(there.requests).toBe(0)
   })
 
   test('follows no redirect', async () => {

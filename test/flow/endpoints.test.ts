@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type ClientOptions, DEFAULT_PROFILE, Keyring, MemoryStore, type Profile } from '../../src/index.ts'
 import { opener } from '../attack/forge.ts'
 import { type Middle, middleOf } from '../attack/middle.ts'
-import { as, PLACE, place, world, type World } from './world.ts'
+import { as, authorities, pem, PLACE, place, world, type World } from './world.ts'
 
 const cleanup: (() => unknown)[] = []
 afterEach(async () => {
@@ -94,6 +94,42 @@ describe('a whole conversation', () => {
     for (const { xml } of asked.slice(1).filter(({ action }) => action !== 'Cancel')) expect(xml).toContain(`<wsa:ReplyTo xmlns:wsa="${profile.addressing === '200408' ? 'http://schemas.xmlsoap.org/ws/2004/08/addressing' : 'http://www.w3.org/2005/08/addressing'}"`)
     for (const { xml } of asked.slice(1).filter(({ action }) => action !== 'Cancel')) expect(xml).toContain(`>${where.address}</wsa:Address></wsa:ReplyTo>`)
   }, 20_000)
+})
+
+test('back-channels that wait for a message which was lost leave room to send it again', async () => {
+  const here = await start()
+  const middle = await between(here)
+  let isLost = false
+  // Only its number is in clear; its answer never comes, as with a connection that broke.
+  middle.meddle = async ({ text }, honest) => {
+    if (isLost || !text.includes('MessageNumber>2<')) return honest()
+    isLost = true
+    throw new Error('lost')
+  }
+  const conversation = await here.client(QUICK).connect(middle.url, as('client'))
+  const replies = await Promise.all(Array.from({ length: 32 }, (_, index) => conversation.request(place(index + 1), { action: PLACE, timeoutMs: 8_000 })))
+  expect(replies.map(({ body }) => />(\d+)</.exec(body)?.[1])).toEqual(Array.from({ length: 32 }, (_, index) => String(index + 1)))
+  expect(isLost).toBe(true)
+}, 20_000)
+
+describe('an address under TLS', () => {
+  const tls = { cert: pem('client.pem'), key: pem('client.key.pem') }
+  test('is answered where the owner of the service trusts it, after the pause of the profile', async () => {
+    const profile = { ...addressed, addressDelayMs: 40 }
+    const here = await start({ profile, addressTrust: { authorities } })
+    const conversation = await here.client({ ...QUICK, listen: { port: 0, path: '/replies', tls } }).connect(here.url, { ...as('client'), profile })
+    const began = performance.now()
+    expect((await conversation.request(place(1), { action: PLACE, timeoutMs: 10_000 })).body).toContain('1')
+    expect(performance.now() - began).toBeGreaterThanOrEqual(39)
+    expect(await conversation.close({ timeoutMs: 10_000 })).toEqual({ outcome: 'terminated', lost: [] })
+    expect(here.security).toEqual([])
+  })
+  test.each([['another authority', undefined], ['another certificate', { pins: ['00'.repeat(32)] }]])('of %s hears nothing, and the owner is told', async (_, addressTrust) => {
+    const here = await start({ profile: addressed, ...(addressTrust !== undefined && { addressTrust }) })
+    const conversation = await here.client({ ...QUICK, listen: { port: 0, path: '/replies', tls } }).connect(here.url, { ...as('client'), profile: addressed })
+    await vi.waitFor(() => expect(here.security[0]).toMatchObject({ code: expect.stringMatching(/^ERR_(?:TLS|WSS)_UNTRUSTED$/) }), 5_000)
+    expect(conversation.status.sequence).toBeUndefined()
+  })
 })
 
 describe('a mailbox', () => {

@@ -77,9 +77,11 @@ describe('issue', () => {
   test.each([128, 192, 256, 1024])('a key of %i bits is granted', (bits) => {
     expect(currentInstance(granted(ask(issueOf('c', { keySizeBits: bits }))).token).secret.symmetricKeySize).toBe(bits / 8)
   })
-  test('without a size the key has 256 bits', () => {
+  test.each([['Basic256Sha256', 256], ['Basic192', 192], ['Basic128', 128]] as const)('without a size the key is one of %s, with %i bits', (suite, bits) => {
     const { keySizeBits: _, ...request } = issueOf()
-    expect(granted(ask(request)).response.keySizeBits).toBe(256)
+    const { response, token } = granted(ask(request, { suite }))
+    expect(response.keySizeBits).toBe(bits)
+    expect(currentInstance(token).secret.symmetricKeySize).toBe(bits / 8)
   })
 
   test('a principal that holds as many tokens as he may gets no more', () => {

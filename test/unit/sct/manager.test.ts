@@ -226,6 +226,17 @@ describe('an answer is refused, and no token comes of it,', () => {
     expect(await rowsOf(world.store)).toEqual([])
   })
 
+  test.each([['is taken when it is longer', 40, true], ['is refused when it is shorter', 16, false]] as const)('and a given key whose size is not named %s', async (_, bytes, isTaken) => {
+    const world = new World()
+    const given = secret('k', bytes)
+    const manager = world.manager({ establish: async (_peer, request) => {
+      const { keySizeBits: _bits, ...response } = (await world.ask({ request })).response
+      return { response: { ...response, proof: { kind: 'given', secret: given } }, principal: SERVICE }
+    } })
+    if (isTaken) expect(keyOf(await manager.get(await manager.token(PEER)))).toBe(given.export().toString('hex'))
+    else expect(await errorOf(manager.token(PEER))).toMatchObject({ code: 'ERR_SCT_KEY_SIZE' })
+  })
+
   test('when its identifier is that of a token that we have', async () => {
     const world = new World()
     const first = await world.ask({ request: issueOf() })

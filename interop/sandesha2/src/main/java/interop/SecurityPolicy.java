@@ -12,8 +12,8 @@ import org.apache.neethi.PolicyEngine;
  */
 final class SecurityPolicy {
   private static final String RM_2005 = "http://schemas.xmlsoap.org/ws/2005/02/rm";
-  private static final String MAKE_CONNECTION = "http://docs.oasis-open.org/ws-rx/wsmc/200702";
   private static final String RM_2007 = "http://docs.oasis-open.org/ws-rx/wsrm/200702";
+  private static final String WSMC = "http://docs.oasis-open.org/ws-rx/wsmc/200702";
 
   private final Scenario scenario;
   private final boolean sp12;
@@ -67,7 +67,7 @@ final class SecurityPolicy {
       case "x509":
         return "<sp:AsymmetricBinding><wsp:Policy><sp:InitiatorToken><wsp:Policy>" + x509("AlwaysToRecipient", "") + "</wsp:Policy></sp:InitiatorToken>"
             + "<sp:RecipientToken><wsp:Policy>" + x509("Never", "<sp:RequireIssuerSerialReference/>") + "</wsp:Policy></sp:RecipientToken>" + binding()
-            + "</wsp:Policy></sp:AsymmetricBinding>" + wss10() + bootstrapParts();
+            + "</wsp:Policy></sp:AsymmetricBinding>" + (scenario.signatureConfirmation() ? wss11() : wss10()) + bootstrapParts();
       case "usernameForCertificate":
         return symmetricBinding(serviceCertificate()) + username() + wss11() + bootstrapParts();
       case "usernameForCertificateEndorsing":
@@ -158,7 +158,7 @@ final class SecurityPolicy {
     for (String namespace : new String[] {RM_2005, RM_2007}) {
       for (String name : new String[] {"Sequence", "SequenceAcknowledgement", "AckRequested"}) rm.append(header(name, namespace));
     }
-    return "<sp:SignedParts><sp:Body/>" + addressing() + rm + header("UsesSequenceSTR", RM_2007) + header("MessagePending", MAKE_CONNECTION) + "</sp:SignedParts><sp:EncryptedParts><sp:Body/></sp:EncryptedParts>";
+    return "<sp:SignedParts><sp:Body/>" + addressing() + rm + header("UsesSequenceSTR", RM_2007) + header("MessagePending", WSMC) + "</sp:SignedParts><sp:EncryptedParts><sp:Body/></sp:EncryptedParts>";
   }
 
   private String addressing() {
