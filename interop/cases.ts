@@ -16,6 +16,8 @@ export interface Case {
   /** Absent: every peer. */
   readonly peers?: readonly Stack[]
   readonly changes?: Partial<Choices>
+  /** Of their tokens. */
+  readonly lifetimeMs?: number
   readonly run: (run: Run, peer: Peer) => Promise<void>
 }
 

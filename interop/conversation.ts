@@ -92,8 +92,8 @@ export class Run implements AsyncDisposable {
     this.network.to(url)
     return { service, received }
   }
-  async theirClient(peer: Peer, scenario: Scenario = this.scenario): Promise<string> {
-    const { client } = await peer.open(scenario, this.network.url)
+  async theirClient(peer: Peer): Promise<string> {
+    const { client } = await peer.open(this.scenario, this.network.url)
     this.after(() => peer.stop({ client }))
     return client
   }
@@ -182,10 +182,11 @@ export function must(isTrue: boolean, otherwise: string): asserts isTrue {
 export function same(seen: readonly unknown[], wanted: readonly unknown[], what: string): void {
   must(JSON.stringify(seen) === JSON.stringify(wanted), `${what}: ${JSON.stringify(seen)}, instead of ${JSON.stringify(wanted)}`)
 }
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** Waits a little for what the other side does in its own time. */
 export async function until(isSo: () => boolean | Promise<boolean>, patienceMs = 10_000): Promise<void> {
   for (const end = Date.now() + patienceMs; Date.now() < end;) {
     if (await isSo()) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    await pause(50)
   }
 }

@@ -6,7 +6,7 @@
 import { Keyring, MemoryStore, ReplyLost } from '../src/index.ts'
 import { systemRandom } from '../src/crypto/random.ts'
 import type { Case } from './cases.ts'
-import { exchange, must, PATIENCE_MS, same, textsOf, until } from './conversation.ts'
+import { exchange, must, PATIENCE_MS, pause, same, textsOf, until } from './conversation.ts'
 import { inspect } from './journal.ts'
 import { actionOf, CLEAN, type Network } from './network.ts'
 import { bodyOf, ECHO, profileOf, textOf } from './ours.ts'
@@ -74,7 +74,7 @@ export const LOST: readonly Case[] = [
       await before.service.close({ timeoutMs: 1_000 })
       const sending = peer.send(client, textsOf(5, 'after'))
       // Some of their tries find nobody.
-      await new Promise((resolve) => setTimeout(resolve, 300))
+      await pause(300)
       const after = await run.ourService(options)
       same(await sending, textsOf(5, 'after'), 'their application got')
       await peer.end(client)

@@ -70,7 +70,7 @@ export function serviceBootstrapOf({ bootstrap }: Pick<Cell, 'bootstrap'>): Serv
 }
 
 /** Their side of the same cell. */
-export function scenarioOf(cell: Cell, more: { readonly lifetimeMs?: number; readonly client?: Identity } = {}): Scenario {
+export function scenarioOf(cell: Cell, more: Partial<Pick<Scenario, 'lifetimeMs' | 'retransmitMs'>> = {}): Scenario {
   const { peer: _, role: __, endpoint, network, ...choices } = cell
   return {
     // Where nothing is lost, a busy machine is to be no reason to say a thing again.

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, inject, test } from 'vitest'
 import { type Case, casesOf, ordinary } from './cases.ts'
 import { type Cell, cellsOf, nameOf, ROLES, third } from './cells.ts'
 import { converse, Run } from './conversation.ts'
+import { scenarioOf } from './ours.ts'
 import { Peer, type Stack } from './peer.ts'
 import { type Outcome, OUT, RESULTS } from './results.ts'
 
@@ -22,6 +23,9 @@ const SEED = Number(process.env['INTEROP_THIRD'] ?? 1)
 const some = <T>(all: readonly T[]): readonly T[] => (process.env['INTEROP_THIRD'] === undefined ? all : third(all, SEED))
 /** By far the longest are the lossy ones of a peer that answers by MakeConnection. */
 const TIMEOUT_MS = 150_000
+
+/** Of their side, in the cases that lose by themselves. */
+const HURRIED_MS = 800
 
 export function testPeer(stack: Stack): void {
   const missing = inject('missing')
@@ -63,8 +67,8 @@ async function live(cell: Cell, index: number, peer: Peer): Promise<void> {
   await using run = await Run.start(cell, SEED * 1_000 + index)
   await converse(run, peer).catch((error: unknown) => { throw told(error, run, index) })
 }
-async function byHand({ name, run: work }: Case, cell: Cell, peer: Peer): Promise<void> {
-  await using run = await Run.start(cell, SEED)
+async function byHand({ name, lifetimeMs, run: work }: Case, cell: Cell, peer: Peer): Promise<void> {
+  await using run = await Run.start(cell, SEED, scenarioOf(cell, { retransmitMs: HURRIED_MS, ...(lifetimeMs !== undefined && { lifetimeMs }) }))
   run.isHurried = true
   await work(run, peer).catch((error: unknown) => { throw told(error, run, name.replaceAll(/\W+/g, '-').slice(0, 40)) })
 }
