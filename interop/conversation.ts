@@ -110,7 +110,8 @@ export class Run implements AsyncDisposable {
     return this.network.passed.flatMap(({ event }, index) => (event.body.length === 0 ? [] : [join(folder, `${String(index + 1).padStart(3, '0')}-${event.direction}.xml`)]))
   }
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const stop of this.#after.reverse()) await stop().then(undefined, () => undefined)
+    // A stack that is still trying takes its time to stop: it has some.
+    for (const stop of this.#after.reverse()) await Promise.race([stop().then(undefined, () => undefined), pause(10_000)])
     await this.network[Symbol.asyncDispose]()
   }
 }
