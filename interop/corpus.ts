@@ -16,7 +16,7 @@ import { buildPeers, missingTools, Peer, type Stack, STACKS } from './peer.ts'
 /** Each peer's ordinary way, and what it is otherwise seldom seen with. */
 const CHOSEN: Readonly<Record<Stack, Readonly<Record<Role, Readonly<Record<string, Partial<Choices>>>>>>> = {
   metro: {
-    client: { x509: {}, 'mailbox-user': { bootstrap: 'usernameForCertificate', endpoint: 'make-connection', signatureConfirmation: true } },
+    client: { x509: {}, 'mailbox-user': { bootstrap: 'usernameForCertificate', endpoint: 'make-connection', shape: 'one-way' } },
     service: { 'encrypt-first': { order: 'encrypt-before-sign', encryptSignature: true }, 'tls-rm10': { bootstrap: 'certificateOverTls', protection: 'transport', rm: '1.0', sc: '200502', shape: 'one-way' } },
   },
   cxf: {

@@ -20,6 +20,8 @@ const MEANINGLESS: readonly Limit[] = [
 const METRO: readonly Limit[] = [
   { peer: 'metro', when: { suite: 'Basic256GCM' }, reason: 'Metro has no suite with GCM' },
   { peer: 'metro', when: { endpoint: 'address' }, reason: 'a Metro client does not listen, its service does not send to an address' },
+  { peer: 'metro', role: 'client', when: { endpoint: 'make-connection', shape: 'request' }, reason: 'a Metro service that has a one-way operation too may take a poll for that one, and then has no answer to it' },
+  { peer: 'metro', role: 'client', when: { order: 'encrypt-before-sign', encryptSignature: true, signatureConfirmation: true }, reason: 'the confirmations of a Metro service do not stand under its signature there, and confirm nothing' },
   { peer: 'metro', role: 'service', when: { bootstrap: 'usernameForCertificateEndorsing', encryptSignature: true, order: 'encrypt-before-sign' }, reason: 'the endorsing signature of a Metro client does not reach the encrypted one: it is over nothing, and refused' },
   { peer: 'metro', role: 'service', when: { derivedKeys: false, suite: ['Basic192', 'Basic128', 'Basic128Sha256'] }, reason: 'a Metro client asks for a key of 256 bits in every suite, and without derived keys encrypts with the whole of it' },
   { peer: 'metro', when: { protection: 'transport', encryptLifecycle: true }, reason: 'in the transport profile TLS encrypts' },
@@ -44,9 +46,9 @@ const SANDESHA2: readonly Limit[] = [
   { peer: 'sandesha2', role: 'service', when: { protection: 'transport', endpoint: 'address' }, reason: 'the place where its client listens is not under TLS' },
   { peer: 'sandesha2', role: 'client', when: { order: 'encrypt-before-sign', derivedKeys: true, bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'answers of Rampart 1.6 to the token request then refer to a token that they do not carry' },
   { peer: 'sandesha2', role: 'service', when: { protection: 'message', derivedKeys: false, includeToken: 'requests' }, reason: 'without derived keys a Rampart 1.6 client reads only answers that carry the token: its preset says so' },
-  { peer: 'sandesha2', role: 'service', when: { derivedKeys: false, bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'], suite: ['Basic256', 'Basic256Sha256'] }, reason: 'without derived keys the token request of a Rampart 1.6 client is refused here in the suites of 256 bits' },
   { peer: 'sandesha2', role: 'service', when: { protection: 'transport', derivedKeys: true }, reason: 'a Rampart 1.6 client does not sign with a key derived from an endorsing token' },
   { peer: 'sandesha2', role: 'service', when: { order: 'encrypt-before-sign', bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'] }, reason: 'a Rampart 1.6 client then gives one id to two elements' },
+  { peer: 'sandesha2', role: 'service', when: { derivedKeys: false, bootstrap: ['usernameForCertificate', 'usernameForCertificateEndorsing'], suite: ['Basic256', 'Basic256Sha256'] }, reason: 'a Rampart 1.6 client makes a key of 128 bits for its bootstrap in every suite' },
 ]
 export const LIMITS: readonly Limit[] = [...MEANINGLESS, ...METRO, ...CXF, ...SANDESHA2]
 
