@@ -51,17 +51,19 @@ const SANDESHA2: readonly Limit[] = [
 export const LIMITS: readonly Limit[] = [...MEANINGLESS, ...METRO, ...CXF, ...SANDESHA2]
 
 /** What the network does not lose, or repeat before the first copy is answered (`race`), since nothing of ours or theirs could make it good. */
-interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action: RegExp; readonly what?: 'request' | 'response' | 'race'; readonly shape?: Cell['shape']; /** What they are, in words. */ readonly name: string; readonly reason: string }
+interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action: RegExp; readonly what?: 'request' | 'response' | 'race'; readonly when?: { readonly [K in 'shape' | 'endpoint']?: Cell[K] }; /** What they are, in words. */ readonly name: string; readonly reason: string }
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
   { peer: 'sandesha2', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Sandesha2 client asks once; what its HTTP client then repeats is the same message, which is refused as a replay' },
   { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/(?:LastMessage|SequenceAcknowledgement)$/, name: 'the token exchange, and messages of RM without an application\'s Body', reason: 'a CXF client sends them once' },
-  { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', shape: 'request', name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
+  { peer: 'cxf', role: 'service', action: /\/Echo$/, what: 'response', when: { endpoint: 'address' }, name: 'the 202 for a request whose reply goes to its address', reason: 'a CXF client that has not seen it may wait for nothing more' },
+  { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', when: { shape: 'request' }, name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
   { peer: 'cxf', role: 'client', action: /\/(?:Echo|Note)$/, what: 'race', name: 'second copies, until the first is answered', reason: 'two copies at the same moment are two messages to it, or the reply goes to the copy that nobody waits for' },
 ]
 export const isSpared = (cell: Cell, action: string, what: 'request' | 'response' | 'race'): boolean => SPARED.some((each) =>
-  (each.peer ?? cell.peer) === cell.peer && (each.role ?? cell.role) === cell.role && (each.what ?? what) === what && (each.shape ?? cell.shape) === cell.shape && each.action.test(action))
+  (each.peer ?? cell.peer) === cell.peer && (each.role ?? cell.role) === cell.role && (each.what ?? what) === what &&
+  (each.when?.shape ?? cell.shape) === cell.shape && (each.when?.endpoint ?? cell.endpoint) === cell.endpoint && each.action.test(action))
 
 /** Where a stack promises its application no more than that a message comes at least once. */
 export const repeats = ({ peer, rm }: Pick<Cell, 'peer' | 'rm'>): boolean => peer === 'cxf' && rm === '1.0'

@@ -33,7 +33,7 @@ export interface HttpClientOptions {
   readonly dispatcher?: HttpDispatcher
   readonly limits: Pick<Limits, 'messageBytes'>
   readonly clock?: Clock
-  /** Connections to one origin. */
+  /** Connections to one origin: above the window of one conversation they only wait for each other. */
   readonly connections?: number
   /** How names are resolved; default: as the system does. */
   readonly lookup?: LookupFunction
@@ -62,11 +62,8 @@ export interface HttpClient extends AsyncDisposable {
 
 /** A minute: a peer may hold the answer to a request back while its application works. Choice. */
 const TIMEOUT_MS = 60_000
-/**
- * Choice; each open connection costs the peer one too. Peer Sandesha2: it keeps an exchange open until the messages before it are there. With fewer
- * than the window of a conversation, such exchanges would keep the one message that all wait for from being sent again.
- */
-const CONNECTIONS = 40
+/** Choice; more than messages are under way at once, since a peer may hold the answers of all until one that was lost is there. They are opened as they are needed. */
+const CONNECTIONS = 48
 /** Origins whose connections are kept at a time; the one used longest ago goes first. */
 const MOST_ORIGINS = 64
 

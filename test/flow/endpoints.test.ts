@@ -96,6 +96,22 @@ describe('a whole conversation', () => {
   }, 20_000)
 })
 
+test('back-channels that wait for a message which was lost leave room to send it again', async () => {
+  const here = await start()
+  const middle = await between(here)
+  let isLost = false
+  // Only its number is in clear; its answer never comes, as with a connection that broke.
+  middle.meddle = async ({ text }, honest) => {
+    if (isLost || !text.includes('MessageNumber>2<')) return honest()
+    isLost = true
+    throw new Error('lost')
+  }
+  const conversation = await here.client(QUICK).connect(middle.url, as('client'))
+  const replies = await Promise.all(Array.from({ length: 32 }, (_, index) => conversation.request(place(index + 1), { action: PLACE, timeoutMs: 8_000 })))
+  expect(replies.map(({ body }) => />(\d+)</.exec(body)?.[1])).toEqual(Array.from({ length: 32 }, (_, index) => String(index + 1)))
+  expect(isLost).toBe(true)
+}, 20_000)
+
 describe('an address under TLS', () => {
   const tls = { cert: pem('client.pem'), key: pem('client.key.pem') }
   test('is answered where the owner of the service trusts it, after the pause of the profile', async () => {
