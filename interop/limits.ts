@@ -60,6 +60,7 @@ export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
   { peer: 'metro', role: 'service', action: /\/MakeConnection$/, name: 'polls and what answers them', reason: 'a Metro client has one try at each' },
   { peer: 'sandesha2', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Sandesha2 client asks once; what its HTTP client then repeats is the same message, which is refused as a replay' },
+  { peer: 'sandesha2', role: 'service', action: /\/CreateSequence$/, what: 'response', name: 'the answer to CreateSequence', reason: 'its HTTP client then repeats the same message, which is refused as a replay, and it gives the sequence up' },
   { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/(?:LastMessage|SequenceAcknowledgement)$/, name: 'the token exchange, and messages of RM without an application\'s Body', reason: 'a CXF client sends them once' },
   { peer: 'cxf', role: 'service', action: /\/Echo$/, what: 'response', when: { endpoint: 'address' }, name: 'the 202 for a request whose reply goes to its address', reason: 'a CXF client that has not seen it may wait for nothing more' },
   { peer: 'cxf', role: 'client', action: /\/Echo$/, what: 'response', when: { shape: 'request' }, name: 'replies', reason: 'CXF does not give a reply again; that our client says so is a case of its own' },
