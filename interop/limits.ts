@@ -20,11 +20,12 @@ const MEANINGLESS: readonly Limit[] = [
 const METRO: readonly Limit[] = [
   { peer: 'metro', when: { suite: 'Basic256GCM' }, reason: 'Metro has no suite with GCM' },
   { peer: 'metro', when: { endpoint: 'address' }, reason: 'a Metro client does not listen, its service does not send to an address' },
-  { peer: 'metro', role: 'client', when: { endpoint: 'make-connection', soap: '1.1' }, reason: 'in SOAP 1.1 a Metro service that has a one-way operation takes a poll for that one, and has no answer to it' },
+  { peer: 'metro', role: 'client', when: { endpoint: 'make-connection', shape: 'request' }, reason: 'a Metro service that has a one-way operation too may take a poll for that one, and then has no answer to it' },
+  { peer: 'metro', role: 'client', when: { endpoint: 'make-connection', soap: '1.1' }, reason: 'the same in SOAP 1.1, whatever is sent' },
   { peer: 'metro', role: 'client', when: { order: 'encrypt-before-sign', encryptSignature: true, signatureConfirmation: true }, reason: 'the confirmations of a Metro service are not taken there' },
   { peer: 'metro', role: 'service', when: { bootstrap: 'usernameForCertificateEndorsing', encryptSignature: true, order: 'encrypt-before-sign' }, reason: 'the endorsing signature of a Metro client is not taken there' },
   { peer: 'metro', role: 'service', when: { derivedKeys: false, suite: ['Basic192', 'Basic128', 'Basic128Sha256'] }, reason: 'a Metro client asks for a key of 256 bits in every suite, and without derived keys uses it as that of a cipher of 256 bits' },
-  { peer: 'metro', when: { rm: '1.0', encryptLifecycle: true }, reason: 'Metro encrypts messages of RM in RM 1.1 alone' },
+  { peer: 'metro', when: { encryptLifecycle: true, encryptSignature: false, order: 'sign-before-encrypt' }, reason: 'Metro encrypts messages of RM together with the signature, or before it' },
   { peer: 'metro', when: { protection: 'transport', encryptLifecycle: true }, reason: 'in the transport profile TLS encrypts' },
 ]
 const CXF: readonly Limit[] = [
@@ -58,6 +59,7 @@ interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action:
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
   { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
+  { peer: 'metro', role: 'client', action: /\/CreateSequence$/, what: 'race', name: 'a second copy of CreateSequence, until the first is answered', reason: 'to Metro its Offer is known already' },
   { peer: 'metro', role: 'service', action: /\/MakeConnection$/, name: 'polls and what answers them', reason: 'a Metro client has one try at each' },
   { peer: 'sandesha2', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Sandesha2 client asks once; what its HTTP client then repeats is the same message, which is refused as a replay' },
   { peer: 'sandesha2', role: 'service', action: /\/CreateSequence$/, what: 'response', name: 'the answer to CreateSequence', reason: 'its HTTP client then repeats the same message, which is refused as a replay, and it gives the sequence up' },
