@@ -48,6 +48,8 @@ export const sandesha2: Profile = {
   // Seen: EncryptedKey in front of the certificate, which answers name by issuer and serial number; and a client whose token requests are in another
   // version of WS-Addressing than its policy names, so that their addressing headers are not signed.
   bootstrap: { ...BASIC256_SHA1.bootstrap, accept: 'dangerBody', keyOrder: 'encryption-first', includeCertificate: 'requests', certificateReference: 'issuer-serial' },
+  // Seen: a CreateSequence that comes again with the Offer that it had is refused, or its replies are not sent.
+  offerOnRepeat: 'new',
   // Seen: the fault of a message under a context that is not known.
   contextLost: ['InvalidSecurity'],
   // Seen: Renew is answered by ActionNotSupported.

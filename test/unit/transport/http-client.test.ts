@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { Agent } from 'undici'
 import { afterEach, describe, expect, test } from 'vitest'
 import { TransportFailed, UsageError } from '../../../src/errors.ts'
+import { DEFAULT_TIMING } from '../../../src/rm/timing.ts'
 import { soapHeaders } from '../../../src/transport/http.ts'
 import { createHttpClient, type HttpClient, type HttpClientOptions, type PostAnswer, type PostOptions } from '../../../src/transport/http-client.ts'
 
@@ -90,6 +91,17 @@ describe('a message', () => {
     for (let time = 0; time < 50; time++) await post(url, {}, by)
     // The pool may open a second one while the first is being released.
     expect(sockets.size).toBeLessThanOrEqual(2)
+  })
+
+  test('is sent although a whole window of others waits for its answers, which a service in order holds back until it is there', async () => {
+    const held: ServerResponse[] = []
+    const url = await serve((_request, response) => {
+      held.push(response)
+      if (held.length > DEFAULT_TIMING.window) for (const each of held) answer(each, 202, undefined)
+    })
+    const by = client()
+    const all = await Promise.all(Array.from({ length: DEFAULT_TIMING.window + 1 }, () => post(url, {}, by)))
+    expect(all.every(({ status }) => status === 202)).toBe(true)
   })
 
   test('goes through the dispatcher of the caller, which stays his to close', async () => {
