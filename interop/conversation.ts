@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { record } from '../src/cli/record.ts'
 import { type Client, type ClientOptions, connect, type ConnectOptions, createClient, createService, type Conversation, type Service, type ServiceOptions, WsrmError } from '../src/index.ts'
@@ -107,6 +107,8 @@ export class Run implements AsyncDisposable {
     const recording = record(folder, { scenario: nameOf(this.cell), versions: { soap, addressing, rm, sc, trust: sc }, suite, dangerKeys: { certificates, privateKeys } })
     for (const { identifier, instance, secret } of contexts) recording.secret({ identifier, instance, secret: { export: () => Buffer.from(secret, 'base64') } })
     for (const { event, isLost } of this.network.passed) recording.message(event, isLost ? 'dropped' : undefined)
+    const keys = join(folder, 'keys.json')
+    writeFileSync(keys, `${JSON.stringify({ ...JSON.parse(readFileSync(keys, 'utf8')) as object, passwords: this.journal.keys.passwords }, null, 1)}\n`)
     return this.network.passed.flatMap(({ event }, index) => (event.body.length === 0 ? [] : [join(folder, `${String(index + 1).padStart(3, '0')}-${event.direction}.xml`)]))
   }
   async [Symbol.asyncDispose](): Promise<void> {

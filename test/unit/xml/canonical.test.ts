@@ -191,7 +191,7 @@ describe('against libxml2', () => {
 
   const recorded = globSync('test/fixture/*/*.xml').sort()
   test('every recorded message has the same canonical form, whole, and in each part that has an id', () => {
-    expect(recorded.length).toBe(511)
+    expect(recorded.length).toBeGreaterThanOrEqual(511)
     let parts = 0
     for (const file of recorded) parts += compareMessage(readFileSync(file))
     expect(parts).toBeGreaterThan(4_000)
