@@ -639,6 +639,11 @@ export class Source {
         if (!this.#isMailbox) continue
       }
       if (entry.tries === 0 || now < entry.nextAt) continue
+      if (entry.row.shape === 'last' && entry.tries >= this.#own.timing.controlTries && this.#entries.size === 1) {
+        // Peer Metro 4, RM 1.0: a LastMessage whose answer was lost is answered by faults. Everything else is acknowledged, so it may end.
+        this.#settle(entry, 'lost', turn)
+        continue
+      }
       if (!polled && entry.row.shape === 'one-way' && !entry.asked) {
         // The acknowledgement may be all that is missing: ask for it before the body is sent again.
         polled = true

@@ -87,7 +87,7 @@ export class Bench {
   get lastExchange(): string { return `x${this.#exchanges}` }
   /** The answer to something that this engine sent. */
   async answer(to: Outbound, outbound: Partial<Outbound> & Pick<Outbound, 'body'>, token: TokenId = A): Promise<void> {
-    const words = wordsOf(said({ relatesTo: to.messageId ?? '', to: { kind: 'exchange', exchange: 'answer' }, ...outbound }), { tokenId: token, principal: ALICE, rm: '1.1' })
+    const words = wordsOf(said({ relatesTo: to.messageId ?? '', to: { kind: 'exchange', exchange: 'answer' }, ...outbound }), { tokenId: token, principal: ALICE, rm: this.engine.status(to.lane)?.rm ?? '1.1' })
     await this.engine.receive(words, { kind: 'answer', lane: to.lane, to })
     await settled()
   }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { DeliveryFailed, FAULTS, ReplyLost, SealBroken, SoapFault, StoreFailed, TimedOut, UnknownVersion, UsageError } from '../../../src/errors.ts'
+import { DEFAULT_TIMING } from '../../../src/rm/timing.ts'
 import { type LaneId, type Outbound, sentKey } from '../../../src/rm/turn.ts'
-import { RM11 } from '../../../src/spec/versions.ts'
+import { RM10, RM11 } from '../../../src/spec/versions.ts'
 import { type CommitResult, type LaneCommit, MemoryStore, type Row, type Store, storeKey } from '../../../src/store/store.ts'
 import { Chance, openSerializer } from '../../../src/testing/simulator.ts'
 import { A, B, Bench, content, settled, URL } from './bench.ts'
@@ -345,6 +346,26 @@ describe('the end', () => {
     expect(await closing).toEqual({ outcome: 'terminated', lost: [] })
     expect(bench.used.size).toBe(0)
     expect(await bench.engine.close(lane)).toEqual({ outcome: 'terminated', lost: [] })
+  })
+  test('in RM 1.0 it comes also when nobody acknowledges the LastMessage, once everything else is', async () => {
+    const bench = new Bench()
+    const lane = await bench.opened({ rm: RM10 })
+    await bench.engine.submit(lane, content('a'), 'one-way', 'a')
+    const closing = bench.engine.close(lane)
+    await settled()
+    const acknowledged = { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, 1]], final: false }] } as const
+    for (let at = 1, minutes = 0; bench.engine.status(lane)?.state === 'draining' && minutes < 20; minutes++) {
+      for (; at < bench.sent.length; at++) {
+        const sent = bench.sent[at]
+        if (sent !== undefined) await bench.answer(sent, acknowledged)
+        bench.over[at]?.()
+      }
+      await bench.wait(60_000)
+    }
+    expect(kinds(bench).filter((kind) => kind === 'last-message')).toHaveLength(DEFAULT_TIMING.controlTries)
+    expect(last(bench).body).toMatchObject({ kind: 'terminate-sequence' })
+    bench.engine.hint(lane, { kind: 'empty-answer', status: 202 }, last(bench))
+    expect(await closing).toEqual({ outcome: 'terminated', lost: [] })
   })
   test('UnknownSequence to our own Terminate means that it is done, protected or not', async () => {
     const { bench, lane } = await open()
