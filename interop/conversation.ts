@@ -163,7 +163,7 @@ export async function talk(run: Run, peer: Peer, texts: readonly string[]): Prom
     const { outcome, lost } = await conversation.close({ timeoutMs: PATIENCE_MS })
     must(lost.length === 0, `in doubt at the end: ${lost.join(' ')} (${JSON.stringify(outcome)})`)
     // Side by side: each once, in whatever order.
-    const given = await peer.received(service)
+    const given = await givenBy(peer, service, texts.length)
     same([...(repeats(cell) ? new Set(given) : given)].sort(), [...texts].sort(), 'their application was given')
   } else {
     const { service, received } = await run.ourService()
@@ -177,6 +177,12 @@ export async function talk(run: Run, peer: Peer, texts: readonly string[]): Prom
     same(received, texts, 'our application was given, in order')
     same(errors.map(String), [], 'errors in the background')
   }
+}
+
+/** What their application was given, once it is so much: they may acknowledge first. */
+export async function givenBy(peer: Peer, service: string, count: number): Promise<readonly string[]> {
+  await until(async () => (await peer.received(service)).length >= count)
+  return peer.received(service)
 }
 
 export function must(isTrue: boolean, otherwise: string): asserts isTrue {

@@ -11,7 +11,7 @@ import { currentInstance, type SecurityContextToken } from '../src/sct/token.ts'
 import { soapHeaders } from '../src/transport/http.ts'
 import { encode } from '../src/wire.ts'
 import type { Case } from './cases.ts'
-import { must, PATIENCE_MS, same, textsOf, until } from './conversation.ts'
+import { givenBy, must, PATIENCE_MS, same, textsOf, until } from './conversation.ts'
 import { inspect, Journal } from './journal.ts'
 import { actionOf, CLEAN } from './network.ts'
 import { bodyOf, clientBootstrapOf, ECHO, INTRUDER, NAMESPACE, NOTE, profileOf, textOf } from './ours.ts'
@@ -97,7 +97,7 @@ export const HOSTILE: readonly Case[] = [
       }
       run.network.fates = CLEAN
       same([await conversation.close({ timeoutMs: PATIENCE_MS })], [{ outcome: 'terminated', lost: [] }], 'the end')
-      same(await peer.received(service), textsOf(lies.length), 'their application was given')
+      same(await givenBy(peer, service, lies.length), textsOf(lies.length), 'their application was given')
       same(await inspect(run.journal, run.cell, profileOf(run.cell)), [], 'what is wrong with what we wrote')
     },
   },

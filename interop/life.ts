@@ -5,7 +5,7 @@
  */
 import { DeliveryFailed, ReplyLost, type ServiceOptions, WsrmError } from '../src/index.ts'
 import type { Case } from './cases.ts'
-import { exchange, must, PATIENCE_MS, pause, type Run, same, textsOf, until } from './conversation.ts'
+import { exchange, givenBy, must, PATIENCE_MS, pause, type Run, same, textsOf, until } from './conversation.ts'
 import { inspect } from './journal.ts'
 import { actionOf } from './network.ts'
 import { bodyOf, ECHO, profileOf } from './ours.ts'
@@ -38,7 +38,7 @@ export const LIFE: readonly Case[] = [
       same([granted(run, 'SCT')], [1], 'tokens issued')
       must(run.network.passed.some(({ event }) => event.direction === 'request' && actionOf(event.body).endsWith('/Cancel')), 'nobody was asked to cancel the token')
       must((await client.tokens.status(one.tokenId))?.state !== 'live', 'the token is live still')
-      same([(await peer.received(service)).length], [12], 'messages that their application was given')
+      same([(await givenBy(peer, service, 12)).length], [12], 'messages that their application was given')
       await checked(run)
     },
   },
@@ -100,7 +100,7 @@ export const LIFE: readonly Case[] = [
       await exchange(conversation, run.cell, textsOf(3, 'after'))
       must(granted(run, 'SCT') >= 2, 'no other token was issued')
       await conversation.close({ timeoutMs: PATIENCE_MS })
-      const given = await peer.received(service)
+      const given = await givenBy(peer, service, 6)
       same(given.filter((text) => text !== 'at that moment').sort(), [...textsOf(3, 'before'), ...textsOf(3, 'after')].sort(), 'their application was given')
       await checked(run)
     },

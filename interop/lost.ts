@@ -6,7 +6,7 @@
 import { Keyring, MemoryStore, ReplyLost } from '../src/index.ts'
 import { systemRandom } from '../src/crypto/random.ts'
 import type { Case } from './cases.ts'
-import { exchange, must, PATIENCE_MS, pause, same, textsOf, until } from './conversation.ts'
+import { exchange, givenBy, must, PATIENCE_MS, pause, same, textsOf, until } from './conversation.ts'
 import { inspect } from './journal.ts'
 import { actionOf, CLEAN, type Network } from './network.ts'
 import { bodyOf, ECHO, profileOf, textOf } from './ours.ts'
@@ -25,7 +25,7 @@ export const LOST: readonly Case[] = [
       const conversation = await run.connect()
       loseReply(run.network, 3)
       await exchange(conversation, run.cell, textsOf(5))
-      same([...await peer.received(service)].sort(), textsOf(5), 'their application was given')
+      same([...await givenBy(peer, service, 5)].sort(), textsOf(5), 'their application was given')
       same([await conversation.close({ timeoutMs: PATIENCE_MS })], [{ outcome: 'terminated', lost: [] }], 'the end')
       same(await inspect(run.journal, run.cell, profileOf(run.cell)), [], 'what is wrong with what we wrote')
     },
@@ -41,7 +41,7 @@ export const LOST: readonly Case[] = [
         if (index === 2) must(reply instanceof ReplyLost && reply.numbers?.join() === '3', `the third request ended with ${String(reply)}`)
         else must(!(reply instanceof Error) && textOf((reply as { body: string }).body) === text, `the reply to '${text}' is ${String(reply)}`)
       }
-      same(await peer.received(service), textsOf(5), 'their application was given')
+      same(await givenBy(peer, service, 5), textsOf(5), 'their application was given')
       same([await conversation.close({ timeoutMs: PATIENCE_MS })], [{ outcome: 'terminated', lost: [3] }], 'the end')
       same(await inspect(run.journal, run.cell, profileOf(run.cell)), [], 'what is wrong with what we wrote')
     },
@@ -60,7 +60,7 @@ export const LOST: readonly Case[] = [
       must(again.status.sequence === conversation.status.sequence, 'it is another sequence')
       await exchange(again, run.cell, textsOf(5, 'after'))
       same([await again.close({ timeoutMs: PATIENCE_MS })], [{ outcome: 'terminated', lost: [] }], 'the end')
-      same([...await peer.received(service)].sort(), [...textsOf(5, 'before'), ...textsOf(5, 'after')].sort(), 'their application was given')
+      same([...await givenBy(peer, service, 10)].sort(), [...textsOf(5, 'before'), ...textsOf(5, 'after')].sort(), 'their application was given')
       same(await inspect(run.journal, run.cell, profileOf(run.cell)), [], 'what is wrong with what we wrote')
     },
   },
