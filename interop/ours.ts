@@ -73,8 +73,8 @@ export function serviceBootstrapOf({ bootstrap }: Pick<Cell, 'bootstrap'>): Serv
 export function scenarioOf(cell: Cell, more: Partial<Pick<Scenario, 'lifetimeMs' | 'retransmitMs'>> = {}): Scenario {
   const { peer: _, role: __, endpoint, network, ...choices } = cell
   return {
-    // Where nothing is lost, a busy machine is to be no reason to say a thing again.
-    ...choices, addressable: endpoint === 'address', makeConnection: endpoint === 'make-connection', retransmitMs: network === 'lossy' ? 800 : 15_000,
+    // Where nothing is lost, a busy machine is to be no reason to say a thing again; nor where the reply is on a way of its own.
+    ...choices, addressable: endpoint === 'address', makeConnection: endpoint === 'make-connection', retransmitMs: network === 'clean' ? 15_000 : endpoint === 'address' ? 3_000 : 800,
     client: CLIENT, service: SERVICE, authority: AUTHORITY, ...USER, ...more,
   }
 }
