@@ -39,6 +39,8 @@ export function profileOf(cell: Cell): Profile {
   return {
     ...preset, soap, addressing, rm, sc, suite, protection, derivedKeys, order, layout, includeToken, signatureConfirmation, encryptLifecycle, endpoint,
     encryptSignature: encryptSignature && encryptedSignature,
+    // Many conversations share one process here: a 202 may take longer than elsewhere.
+    addressDelayMs: 8 * preset.addressDelayMs,
     // Peer CXF 4: its own suites with GCM have the digests of SHA-1.
     ...(suite === 'Basic256GCM' && { digest: 'sha1' as const }),
     bootstrap: { ...preset.bootstrap, order, encryptSignature, derivedKeys: derivedKeys && derivesInBootstrap },

@@ -708,8 +708,10 @@ export class Source {
     const { inactivityMs, retransmitCapMs } = this.#own.timing
     return this.#entries.size === 0 ? inactivityMs / 2 : Math.min(retransmitCapMs, inactivityMs / 2)
   }
-  /** Nothing goes out by itself, while the peer may be waiting for a sign of life. */
-  get #isQuiet(): boolean { return this.#own.role === 'initiator' && [...this.#entries.values()].every((entry) => entry.waitsSince !== undefined) }
+  /** Nothing goes out by itself, while the peer may be waiting for a sign of life: all that left waits for its reply, and what did not waits for room. */
+  get #isQuiet(): boolean {
+    return this.#own.role === 'initiator' && [...this.#entries.values()].every(({ tries, waitsSince }) => waitsSince !== undefined || (tries === 0 && !this.#hasWindow))
+  }
 
   #heard(now: number): void {
     this.#waitingSince = undefined

@@ -156,6 +156,15 @@ describe('an initiator with a mailbox', () => {
 })
 
 describe('an initiator with an address', () => {
+  test('asks for a sign of life also when all that left waits for its reply, and what did not for room', async () => {
+    const bench = new Bench({ timing: { window: 1 } })
+    const lane = await bench.opened({ endpoint: address })
+    for (const key of ['a', 'b']) await bench.engine.submit(lane, content(key), 'request', key)
+    await arrive(bench, { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, 1]], final: false }] })
+    for (const over of bench.over) over()
+    await bench.wait(DEFAULT_TIMING.retransmitCapMs)
+    expect(kinds(bench.sent)).toEqual(['create-sequence', 'application 1', 'ack-requested'])
+  })
   async function opened(bench: Bench): Promise<ReturnType<Bench['opened']> extends Promise<infer L> ? L : never> {
     const lane = await bench.engine.open(A, { url: URL, rm: RM11, offer: true, endpoint: address })
     const [create] = bench.sent
