@@ -81,7 +81,8 @@ export const LIFE: readonly Case[] = [
         await exchange(conversation, run.cell, textsOf(2, `round ${round}`))
         await pause(LIFETIME_MS / 3)
       }
-      must(granted(run, 'Renew') > 0, 'the token was not renewed')
+      same([granted(run, 'SCT')], [1], 'tokens issued')
+      must(granted(run, 'Renew') >= 2, 'the token was not renewed again')
       same([await conversation.close({ timeoutMs: PATIENCE_MS })], [{ outcome: 'terminated', lost: [] }], 'the end')
       await checked(run)
     },

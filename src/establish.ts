@@ -63,7 +63,7 @@ export class Establisher {
     const messageId = renewal?.messageId ?? urnUuid(random)
     const headers = writeAddressing({ action, to: line.url, messageId, replyTo: 'anonymous' }, versions.addressing, versions.soap)
     const message = { soap: versions.soap, headers, body: [writeTokenRequest(request)] }
-    const endorse = renewal === undefined ? undefined : sessionToken(renewal.token)
+    const endorse = renewal === undefined ? undefined : sessionToken(renewal.token, profile.renewalKey)
     const { xml, key, signatureValues } = protectBootstrap(message, credentialsOf(bootstrap), { profile, now: clock.now(), random, endorse })
     const answer = await this.#own.post(line, { xml, action, soap: versions.soap }, signal)
     const isUnderTls = isOverTls(bootstrap)
@@ -200,7 +200,9 @@ function credentialsOf(bootstrap: ClientBootstrap): BootstrapCredentials {
     case 'certificateOverTls': return { kind: 'tls' }
   }
 }
-const sessionToken = (token: SecurityContextToken): SessionToken => {
+/** In the name of the instance in use, whichever key it is. */
+function sessionToken(token: SecurityContextToken, key: Profile['renewalKey']): SessionToken {
   const { instance, elementId, secret } = currentInstance(token)
-  return { identifier: token.id, instance, elementId, secret, sc: token.sc }
+  const [first] = token.instances
+  return { identifier: token.id, instance, elementId, secret: key === 'first' && first !== undefined ? first.secret : secret, sc: token.sc }
 }

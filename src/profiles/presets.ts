@@ -35,6 +35,8 @@ export const metro: Profile = {
   bootstrap: { ...BASIC256_SHA1.bootstrap, includeCertificate: 'requests', certificateReference: 'issuer-serial' },
   // Seen: after a restart every message is answered so.
   contextLost: ['InvalidSecurity'],
+  // Seen: its client endorses each renewal with the first key, in the name of the instance in use; its service takes no other key for the second one.
+  renewalKey: 'first',
 }
 /** Apache Axis2 with Sandesha2 and Rampart. Seen live. */
 export const sandesha2: Profile = {

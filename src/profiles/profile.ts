@@ -53,6 +53,8 @@ export interface Profile {
   readonly contextLost: readonly string[]
   /** How a token lives longer: by a new key, or, at peers that give none, by another token and a new sequence under it. */
   readonly renewal: 'renew' | 'replace'
+  /** Which key of the context endorses its renewals: the one in use (WS-SC 1.3 §5), or the one that it was issued with. */
+  readonly renewalKey: 'current' | 'first'
   /** Accepted beside what we write ourselves when a message is opened. */
   readonly accept: { readonly sha1: boolean }
 }
@@ -83,7 +85,7 @@ export const DEFAULT_PROFILE: Profile = {
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, encryptCancel: false,
   bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', addressDelayMs: 0, ackRequestedOnOneWay: true, offerOnRepeat: 'same',
-  contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', accept: { sha1: false },
+  contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', renewalKey: 'current', accept: { sha1: false },
 }
 /** Basic256 as the stacks mean it: SHA-1 digests, HMAC-SHA1, RSA-SHA1. Named, because it weakens. */
 export const BASIC256_SHA1: Profile = {

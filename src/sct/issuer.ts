@@ -8,7 +8,7 @@ import { FAULTS, type FaultRow } from '../errors.ts'
 import { freshSecret, urnUuid, type RandomSource } from '../crypto/random.ts'
 import { computedKey } from '../crypto/derive.ts'
 import { SUITES, type SuiteName } from '../spec/algorithms.ts'
-import { believedInstances, believedUntil, samePrincipal, TokenInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest, type TokenResponse } from './token.ts'
+import { believedInstances, believedUntil, keptInstances, samePrincipal, TokenInstance, type Principal, type SecurityContextToken, type TokenId, type TokenRequest, type TokenResponse } from './token.ts'
 
 export interface IssuerPolicy {
   /** Lifetime when none is asked for. */
@@ -111,9 +111,7 @@ function renew(question: TokenQuestion, policy: IssuerPolicy, now: number, rando
   if ('granted' in key) return key
   const instance = urnUuid(random)
   const added = new TokenInstance({ secret: key.secret, instance, elementId: elementId(random), created: key.lifetime.created, expires: key.lifetime.expires })
-  // The last one stays although it has lapsed: it tells the one who comes late that he was known. Peer Metro 4: the first one endorses later renewals.
-  const kept = existing.instances.filter((each, index) => index === 0 || each === last || believed.includes(each))
-  return { granted: true, token: { ...existing, instances: [...kept, added] }, response: respond(request, { identifier: existing.id, instance }, key) }
+  return { granted: true, token: { ...existing, instances: [...keptInstances(existing, now, policy.overlapMs), added] }, response: respond(request, { identifier: existing.id, instance }, key) }
 }
 
 function cancel(question: TokenQuestion, policy: IssuerPolicy, now: number): TokenDecision {

@@ -22,7 +22,7 @@ import { DEFAULT_TIMING, TokenLifecycle, type TokenTiming } from './lifecycle.ts
 import { acceptIssued, acceptRenewed, cancelRequest, issueRequest, renewRequest, type Acceptance, type Established } from './requestor.ts'
 import { TokenShelf, type Quarantined } from './shelf.ts'
 import {
-  believedInstances, believedUntil, currentInstance,
+  believedInstances, believedUntil, currentInstance, keptInstances,
   type ContextSecret, type Principal, type SecurityContextToken, type TokenId, type TokenInstance, type TokenRequest,
 } from './token.ts'
 
@@ -549,7 +549,7 @@ export class SctManager implements AsyncDisposable {
       const answer = await this.#insist(() => renewWith(token, request, signal, messageId), signal)
       signal.throwIfAborted()
       const fresh = acceptRenewed(token, request, answer, at, this.#now(), this.#acceptance)
-      const add = (base: SecurityContextToken): SecurityContextToken => ({ ...base, instances: [...believedInstances(base, at, this.#policy.overlapMs), fresh] })
+      const add = (base: SecurityContextToken): SecurityContextToken => ({ ...base, instances: [...keptInstances(base, at, this.#policy.overlapMs), fresh] })
       // Durable before it is used: after a crash the peer's newest key must be known.
       await this.#inTurn(id, () => this.#saveChanged(token, add))
       entry.flight = undefined

@@ -79,6 +79,12 @@ export function believedUntil(token: SecurityContextToken, index: number, overla
 export const believedInstances = (token: SecurityContextToken, now: number, overlapMs: number): readonly TokenInstance[] =>
   token.state === 'live' ? token.instances.filter((_, index) => now < believedUntil(token, index, overlapMs)) : []
 
+/** What is kept when another instance comes. The last one stays although it has lapsed: it tells the one who comes late that he was known. Peer Metro 4: the first one endorses later renewals. */
+export const keptInstances = (token: SecurityContextToken, now: number, overlapMs: number): readonly TokenInstance[] => {
+  const believed = believedInstances(token, now, overlapMs)
+  return token.instances.filter((each, index) => index === 0 || index === token.instances.length - 1 || believed.includes(each))
+}
+
 /** One secret of a security context; several instances share the identifier. */
 export interface ContextSecret {
   readonly identifier: string

@@ -58,6 +58,25 @@ describe('a token that nears its end', () => {
     expect(renewed).toEqual([conversation.tokenId])
   })
 
+  test.each([['current', 1], ['first', 0]] as const)('a second renewal is in the name of the key in use, and endorsed with the %s one', async (renewalKey, index) => {
+    const at = await field()
+    const { clock, here, middle } = at
+    const conversation = await opened(at, { profile: { ...DEFAULT_PROFILE, renewalKey } })
+    for (const round of [1, 2]) {
+      await clock.until(ask(conversation, round))
+      clock.pass(7 * HOUR)
+      await clock.when(() => middle.answers.filter(({ seen }) => seen.action === RENEW).length === round)
+    }
+    expect((await clock.until(ask(conversation, 3))).body).toContain('3')
+    expect(count(middle, ISSUE)).toBe(1)
+    const renewal = middle.requests.filter(({ action }) => action === RENEW)[1]
+    // By the name of its instance: told again with each renewal.
+    const keys = new Map(here.secrets.map(({ instance, secret }) => [instance, secret]))
+    const [, inUse] = keys.keys()
+    const opens = [...keys.values()].map((secret) => opener([{ identifier: conversation.tokenId, instance: inUse, secret }])(renewal?.body ?? Buffer.alloc(0), clock.now()).opened)
+    expect(opens).toEqual([0, 1, 2].map((each) => each === index))
+  })
+
   const refusals = ['actionNotSupported', 'unableToRenew', 'badContextToken'] as const
   test.each(refusals)('and whose renewal is refused (%s) is left in good time: what was sent comes to its end, nothing is in doubt, the old sequence is closed', async (fault) => {
     const at = await field()
