@@ -343,6 +343,7 @@ export class Lane {
     const isAbout = 'about' in event && event.about?.kind === 'make-connection'
     if (isAbout && event.kind === 'received') poller.brought(event.received.pending ?? false)
     poller.await(this.source.awaits, now)
+    if (turn.transmit.some(({ to, body }) => to.kind === 'endpoint' && body.kind === 'application')) poller.hasten(now)
     if (isAbout && event.kind === 'hint' && event.hint.kind === 'exchange-over') poller.over(now)
     if (poller.isDue(now)) this.#post({ kind: 'make-connection', address }, turn)
   }

@@ -1,5 +1,6 @@
 /**
- * When a mailbox is asked (WS-MakeConnection): while something is awaited, at once again as long as more waits there, else more and more seldom.
+ * When a mailbox is asked (WS-MakeConnection): while something is awaited, at once again as long as more waits there, else more and more seldom
+ * until something new is sent.
  * What it knows dies with the process: whoever begins anew asks soon.
  *
  * @module
@@ -24,6 +25,11 @@ export class Poller {
       this.#nextAt = undefined
       this.#tries = 0
     }
+  }
+  /** Something has left whose answer may be there soon, however long others have been awaited. */
+  hasten(now: number): void {
+    this.#tries = 0
+    if (this.#nextAt !== undefined) this.#nextAt = Math.min(this.#nextAt, now + this.#timing.pollMs)
   }
   /** One poll at a time: true is said once, until it is over. */
   isDue(now: number): boolean {

@@ -43,7 +43,7 @@ describe('an initiator with a mailbox', () => {
   })
 
   test('asks for what waits there while it awaits something: one poll at a time, more and more seldom, and not after the end of it', async () => {
-    const bench = new Bench()
+    const bench = new Bench({ timing: { retransmitMs: 60_000 } })
     const lane = await bench.opened({ endpoint: mailbox })
     await bench.engine.submit(lane, content('a'), 'request', 'a')
     await accepted(bench)
@@ -66,6 +66,23 @@ describe('an initiator with a mailbox', () => {
     const before = bench.sent.length
     await bench.wait(60_000)
     expect(kinds(bench.sent.slice(before)).filter((kind) => kind === 'make-connection')).toEqual([])
+  })
+
+  test('asks soon for what was sent last, however long it has asked for something else', async () => {
+    const bench = new Bench({ timing: { retransmitMs: 60_000 } })
+    const lane = await bench.opened({ endpoint: mailbox })
+    await bench.engine.submit(lane, content('long'), 'request', 'long')
+    await accepted(bench)
+    const began = bench.time.now
+    for (let at = bench.sent.length; bench.time.now < began + 30_000; ) {
+      await bench.wait(250)
+      for (; at < bench.sent.length; at++) await accepted(bench, at)
+    }
+    await bench.engine.submit(lane, content('quick'), 'request', 'quick')
+    await accepted(bench)
+    const before = bench.sent.length
+    await bench.wait(DEFAULT_TIMING.pollMs)
+    expect(kinds(bench.sent.slice(before))).toEqual(['make-connection'])
   })
 
   test('asks at once again as long as more waits', async () => {
