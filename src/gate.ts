@@ -7,7 +7,8 @@
 import type { KeyObject } from 'node:crypto'
 import type { Clock } from './clock.ts'
 import { FAULTS, SecurityFailure } from './errors.ts'
-import type { Received } from './rm/turn.ts'
+import type { Profile } from './profiles/profile.ts'
+import type { Received, ReceivedBody } from './rm/turn.ts'
 import type { SctManager } from './sct/manager.ts'
 import type { ContextSecret, SecurityContextToken, TokenId } from './sct/token.ts'
 import { decode } from './wire.ts'
@@ -44,15 +45,20 @@ export class Gate {
     return open(envelope, keys, policy, this.#clock.now())
   }
 
-  /** The words of a message under a token that is known here. `exchange`: the token whose signed Timestamp opened the TLS exchange that this answers. */
-  async receive(opened: Opened, exchange?: TokenId): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
+  /**
+   * The words of a message under a token that is known here. `exchange`: the token whose signed Timestamp opened the TLS exchange that this answers.
+   * `copies`: whether a copy, byte for byte, of what asks for a sequence or ends one is taken.
+   */
+  async receive(opened: Opened, { exchange, copies = 'refuse' }: { readonly exchange?: TokenId; readonly copies?: Profile['lifecycleCopies'] } = {}): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
     const signer = signerOf(opened, exchange)
     const token = await this.#tokens.get(signer.identifier as TokenId)
     if (token === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'the context ended while the message was opened', FAULTS.badContextToken)
     const received = decode(opened, token.id, token.principal)
     // D8: a copy of a numbered message is the network's duplicate. Its number tells, for as long as the sequence is known and after any restart;
     // were it remembered here too, a busy token would soon have filled what may be remembered, and be refused for it.
-    if (!isNumbered(received) && this.mark(opened, signer.identifier) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
+    // What asks for a sequence or ends one is told apart by its identifiers in the same way: asked again, it changes nothing and has the same answer.
+    const isTold = isNumbered(received) || (copies === 'answer' && LIFECYCLE.has(received.body.kind))
+    if (!isTold && this.mark(opened, signer.identifier) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
     if (opened.signer !== undefined) this.#tokens.noteUsed(token.id, signer.instance)
     return { received, token }
   }
@@ -75,3 +81,4 @@ function signerOf({ signer, level }: Opened, exchange: TokenId | undefined): { r
 
 /** Decided by its number alone: not what asks for a sequence or ends one, wherever else a number stands beside it. */
 const isNumbered = ({ sequence, body }: Received): boolean => sequence !== undefined && (body.kind === 'application' || body.kind === 'empty' || body.kind === 'fault')
+const LIFECYCLE: ReadonlySet<ReceivedBody['kind']> = new Set<ReceivedBody['kind']>(['create-sequence', 'close-sequence', 'terminate-sequence'])

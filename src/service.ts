@@ -328,7 +328,7 @@ class ServiceFace<Tx> implements Service {
     // K5: the suite was agreed on with the token.
     if (token.suite !== profile.suite) throw new SecurityFailure('ERR_WSS_SUITE', 'the context was issued for another algorithm suite', FAULTS.unsupportedAlgorithm)
     try {
-      const { received } = await this.#gate.receive(opened)
+      const { received } = await this.#gate.receive(opened, { copies: profile.lifecycleCopies })
       // Both sides of a context have one key, so what we sent ourselves is rightly signed too. Answers go to the anonymous address, requests never;
       // the engine knows the addresses that sequences are bound to.
       if (received.to !== undefined && (ANONYMOUS.has(received.to) || received.to.startsWith(MC_ANONYMOUS_PREFIX))) throw new PeerViolation('ERR_WSA_MIRRORED', 'the message is addressed to whoever asks: it is an answer, not a request', FAULTS.invalidAddressingHeader)

@@ -43,6 +43,8 @@ export const sandesha2: Profile = {
   ...BASIC256_SHA1,
   // Seen: every Body is encrypted, empty ones too.
   encryptLifecycle: true, encryptCancel: true,
+  // Seen: the HTTP client below it sends the same bytes again when its connection breaks.
+  lifecycleCopies: 'answer',
   // Seen: DerivedKeyToken for encryption, ReferenceList, then the one for the signature.
   keyOrder: 'encryption-first',
   // Seen: answers carry the token too.

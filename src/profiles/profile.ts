@@ -33,6 +33,11 @@ export interface Profile {
   readonly signatureConfirmation: boolean
   /** Bodies of CreateSequence, Close, Terminate, their answers and stand-alone acknowledgements. */
   readonly encryptLifecycle: boolean
+  /**
+   * A service is sent CreateSequence, CloseSequence or TerminateSequence again byte for byte, as HTTP clients do that got no answer: refused as a replay,
+   * or answered again. Its identifiers make it the same request, whoever sends it: nothing is made or ended twice.
+   */
+  readonly lifecycleCopies: 'refuse' | 'answer'
   /** Bodies of Cancel and its answer. */
   readonly encryptCancel: boolean
   readonly bootstrap: BootstrapProfile
@@ -82,7 +87,7 @@ export const DEFAULT_PROFILE: Profile = {
   soap: '1.2', addressing: '200508', rm: '1.1', sc: '200512',
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
-  includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, encryptCancel: false,
+  includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, lifecycleCopies: 'refuse', encryptCancel: false,
   bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', addressDelayMs: 0, ackRequestedOnOneWay: true, offerOnRepeat: 'same',
   contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', renewalKey: 'current', accept: { sha1: false },

@@ -227,6 +227,32 @@ describe('protection', () => {
     await send(on.here, written)
     await refused(on, () => send(on.here, written), written.xml, { status: 500, fault: 'FailedCheck', code: 'ERR_WSS_REPLAY' })
   })
+  test('where copies are taken, what asks for a sequence or ends one has the same answer each time: nothing is made or ended twice', async () => {
+    const there = await field({ profile: { ...DEFAULT_PROFILE, lifecycleCopies: 'answer' } })
+    await using _ = there.here
+    const states = async (): Promise<string[]> => {
+      const found: string[] = []
+      for await (const { state } of there.here.service.sequences()) found.push(state)
+      return found
+    }
+    const thrice = async (body: OutboundBody): Promise<readonly Answer[]> => {
+      const written = forge(there.token, { body, to: there.here.url })
+      const racing = await Promise.all([send(there.here, written), send(there.here, written)])
+      return [...racing, await send(there.here, written)]
+    }
+    const named = (answers: readonly Answer[]): ReadonlySet<string | undefined> => new Set(answers.map(({ status, text }) => `${status} ${/Response[^>]*>.*?Identifier>([^<]+)</s.exec(text)?.[1]}`))
+    const made = [...named(await thrice({ kind: 'create-sequence', acksTo: 'anonymous' }))]
+    const sequence = made[0]?.split(' ')[1] ?? ''
+    expect(made).toEqual([`200 ${sequence}`])
+    expect(await states()).toEqual(['open', 'open', 'open'])
+    for (const kind of ['close-sequence', 'terminate-sequence'] as const) expect(named(await thrice({ kind, sequence }))).toEqual(new Set([`200 ${sequence}`]))
+    expect((await states()).sort()).toEqual(['ended', 'open', 'open'])
+    // Nothing else is taken twice.
+    const asking = forge(there.token, { body: { kind: 'ack-requested' }, ackRequested: [sequenceOf(there.conversation)], to: there.here.url })
+    await send(there.here, asking)
+    await refused(there, () => send(there.here, asking), asking.xml, { status: 500, fault: 'FailedCheck', code: 'ERR_WSS_REPLAY' })
+    await expectHonest(there.here, there.conversation, 'after the copies')
+  })
   test('a mandatory header that nobody knows is refused, under the token', async () => {
     const body: OutboundBody = { kind: 'application', shape: 'request', content: { action: PLACE, messageId: id(), body: place('x'), headers: ['<t:Transaction xmlns:t="urn:t" xmlns:s="http://www.w3.org/2003/05/soap-envelope" s:mustUnderstand="true"/>'] } }
     const written = forge(on.token, next(body))
