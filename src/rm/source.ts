@@ -191,6 +191,8 @@ export class Source {
   #quietSince: number | undefined
   /** Sent at least once since the process began, and not settled. */
   #underWay = 0
+  /** The highest request whose reply has come. */
+  #answered = 0
   /** Exchanges with messages in them that are not over: a peer that is behind answers late, and so slows us down. */
   #open = 0
   #bytes = 0
@@ -428,10 +430,19 @@ export class Source {
     // A reply proves that the peer holds the request, whatever its acknowledgements say.
     if (this.#acknowledged.add(event.number) || !entry.held) turn.settle.push({ kind: 'acknowledged', number: event.number })
     this.#settle(entry, 'replied', turn, event.reply)
+    this.#overtake(event.number, now)
     const { reply } = event
     if ('content' in reply) turn.settle.push({ kind: 'replied', number: event.number, content: reply.content })
     else turn.settle.push({ kind: 'failed', number: event.number, error: new SoapFault(reply.fault, { ...this.#name(), numbers: [event.number] }) })
     this.#fill(now, turn)
+  }
+  /** Replies come in the order of their requests: one that has not come by then may be lost, and is not long waited for. */
+  #overtake(number: number, now: number): void {
+    this.#answered = Math.max(this.#answered, number)
+    for (const entry of this.#entries.values()) {
+      if (entry.row.number > number) return
+      if (entry.waitsSince !== undefined) entry.nextAt = Math.min(entry.nextAt, now + this.#pause(entry))
+    }
   }
   #close(now: number, turn: Turn): void {
     if (this.#state !== 'creating' && this.#state !== 'open' && this.#state !== 'full') return
@@ -696,9 +707,10 @@ export class Source {
     entry.waitsSince = now
     entry.nextAt = now + this.#pause(entry)
   }
-  /** Until an entry is sent again; one whose reply is on its way in a mailbox is left more time. */
+  /** Until an entry is sent again; one whose reply is on its way in a mailbox is left more time, unless a later one has come. */
   #pause(entry: Entry, cap = this.#own.timing.retransmitCapMs): number {
-    return backoff(this.#own.timing.retransmitMs, cap, entry.waitsSince === undefined ? entry.tries : entry.tries + 3)
+    const isPatient = entry.waitsSince !== undefined && entry.row.number > this.#answered
+    return backoff(this.#own.timing.retransmitMs, cap, isPatient ? entry.tries + 3 : entry.tries)
   }
   /** Peer Metro 4: a reply that was lost in the answer to a poll is given again only when its request is repeated. */
   get #isMailbox(): boolean { return this.#own.endpoint?.kind === 'make-connection' }

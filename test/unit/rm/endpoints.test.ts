@@ -125,6 +125,29 @@ describe('an initiator with a mailbox', () => {
     expect(await lost).toMatchObject({ code: 'ERR_RM_REPLY_LOST', numbers: [1] })
   })
 
+  test('sends an acknowledged request again soon when the reply to a later one has come', async () => {
+    const bench = new Bench()
+    const lane = await bench.opened({ endpoint: mailbox })
+    for (const key of ['a', 'b']) await bench.engine.submit(lane, content(key), 'request', key)
+    const answers: Partial<Outbound>[] = [{}, { body: reply('b'), relatesTo: 'urn:b', sequence: { id: bench.engine.status(lane)?.offered ?? '', number: 2 } }]
+    for (const [index, answer] of answers.entries()) {
+      const request = bench.sent.at(index - 2)
+      if (request === undefined) throw new Error('no request')
+      await bench.answer(request, { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, index + 1]], final: false }], ...answer })
+      bench.over[bench.sent.indexOf(request)]?.()
+    }
+    const began = bench.time.now
+    const repeated: number[] = []
+    for (let at = bench.sent.length; bench.time.now - began < 40_000; ) {
+      await bench.wait(50)
+      for (; at < bench.sent.length; at++) {
+        if (bench.sent[at]?.body.kind === 'application') repeated.push(bench.time.now - began)
+        await accepted(bench, at)
+      }
+    }
+    expect(repeated).toEqual([2_000, 6_000, 14_000, 30_000])
+  })
+
   test('whose sequence is unknown in the answer to a poll has ended, once it has asked for the end twice', async () => {
     const bench = new Bench()
     const lane = await bench.opened({ endpoint: mailbox, closeEmpty: false })
