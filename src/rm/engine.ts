@@ -12,6 +12,7 @@ import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { CommitResult, Expectation, LaneCommit, Row, Write } from '../store/store.ts'
 import { Exchange } from './engine-exchange.ts'
+import { Lanes } from './engine-lanes.ts'
 import { type Ground, groundOf, type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
 import { errorOf, indexKeys, LaneRows, lostError, nameKey, tokenKey } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
@@ -41,15 +42,13 @@ const REPLY_LOOKS = 3
 
 export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #own: EngineOptions<Tx>
-  readonly #shells = new Map<LaneId, Shell<Tx>>()
+  readonly #lanes = new Lanes<Tx>()
   readonly #scope: Scope<Shell<Tx>>
   readonly #rows: LaneRows
   readonly #settings: ConstructorParameters<typeof Lane>[1]
   readonly #tokens = new Map<TokenId, number | 'absent'>()
   readonly #exchanges = new Map<ExchangeId, Exchange>()
   readonly #ready = new Set<Shell<Tx>>()
-  /** Where conversations went on whose first lanes are forgotten: a long one may move often. */
-  readonly #forgotten = new Map<LaneId, LaneId>()
   readonly #abort = new AbortController()
   #pumping: Promise<void> | undefined
   #alarm: { readonly at: number; readonly why: 'awaited' | undefined; cancel(): void } | undefined
@@ -59,8 +58,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#rows = new LaneRows(options.store, options.serializer)
     this.#settings = { timing: options.timing, limits: options.limits, mint: () => this.#mint() }
     this.#scope = new Scope<Shell<Tx>>(options, {
-      lane: (id) => this.#shells.get(id),
-      lanes: () => this.#shells.values(),
+      lane: (id) => this.#lanes.get(id),
+      lanes: () => this.#lanes,
       make: (facts) => {
         const shell = this.#shell(facts)
         this.#keepToken(shell)
@@ -94,9 +93,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const digest = digestOf(content, shape)
     for (;;) {
-      const shell = this.#get(lane)
+      const shell = this.#lanes.known(lane)
       // Also what this one knows already: it is no new message, even where none is taken any more.
-      for (const each of [shell, ...this.#before(shell)]) {
+      for (const each of [shell, ...this.#lanes.before(shell)]) {
         // Nothing is waited for where it can be helped: messages are numbered in the order of the calls.
         const known = (each.lane ?? await this.#present(each)).source.status(key)
         if (known === undefined) continue
@@ -106,8 +105,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (!isFull(shell, content.body.length)) break
       await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
     }
-    const number = await this.#enqueue(this.#get(lane), { event: { kind: 'submit', content, shape, key, digest }, tries: 0 })
-    return this.#ticket(this.#get(lane), key, number as number)
+    const number = await this.#enqueue(this.#lanes.known(lane), { event: { kind: 'submit', content, shape, key, digest }, tries: 0 })
+    return this.#ticket(this.#lanes.known(lane), key, number as number)
   }
 
   /** The words of a verified message. Resolves when all that it changes is durable; a request's exchange may then still wait for its reply. */
@@ -150,8 +149,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     try {
       for (const key of this.#scope.strange(received)) {
         const found = await this.#rows.indexed(key)
-        const head = found === undefined || this.#shells.has(found.lane) ? undefined : await this.#rows.head(found.lane)
-        if (head === undefined || this.#shells.has(head.facts.lane)) continue
+        const head = found === undefined || this.#lanes.has(found.lane) ? undefined : await this.#rows.head(found.lane)
+        if (head === undefined || this.#lanes.has(head.facts.lane)) continue
         const shell = this.#shell(head.facts)
         shell.isNew = false
         this.#keepToken(shell)
@@ -165,7 +164,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   /** What may be known without proof. `about` is the message in whose exchange it came. */
   hint(lane: LaneId, hint: Hint, about?: Outbound): void {
-    const shell = this.#shells.get(lane)
+    const shell = this.#lanes.get(lane)
     if (shell === undefined || this.#abort.signal.aborted) return
     if (hint.kind === 'context-fault') this.#doubt(shell, hint)
     else if (hint.kind === 'unprotected-fault' || hint.kind === 'refused-answer') this.#suspect(shell, hint)
@@ -175,18 +174,18 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** Drains, closes, terminates; resolves when the sequence has ended. An abort ends the waiting, not the closing. */
   async close(lane: LaneId, wait: Wait = {}): Promise<CloseReport> {
     this.#assertRunning()
-    await this.#enqueue(this.#get(lane), { event: { kind: 'close' }, tries: 0 })
+    await this.#enqueue(this.#lanes.known(lane), { event: { kind: 'close' }, tries: 0 })
     for (;;) {
-      const shell = this.#get(lane)
+      const shell = this.#lanes.known(lane)
       const { source } = await this.#present(shell)
-      if (shell !== this.#get(lane)) continue
+      if (shell !== this.#lanes.known(lane)) continue
       if (source.state === 'ended') return { outcome: source.outcome ?? 'terminated', lost: await this.#lostIn(shell) }
       await this.#until(shell, { number: undefined, want: 'end' }, wait)
     }
   }
   /** By the numbers that they had, also on sequences that the conversation has left. */
   async #lostIn(shell: Shell<Tx>): Promise<readonly number[]> {
-    const chain = [...this.#predecessors(shell)].reverse()
+    const chain = [...this.#lanes.predecessors(shell)].reverse()
     const rows = await Promise.all([...chain, shell.facts.lane].map((lane) => this.#rows.sent(lane)))
     return rows.flat().filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number)
   }
@@ -198,50 +197,47 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    */
   async move(lane: LaneId, wish: MoveWish): Promise<MoveReport> {
     this.#assertRunning()
-    const shell = this.#get(lane)
+    const shell = this.#lanes.known(lane)
     const successor = successorOf(shell.facts, wish.token, () => this.#mint(), this.#own.clock.now())
     return await this.#enqueue(shell, { event: { kind: 'move', to: successor.lane, doubtful: wish.doubtful, behind: wish.behind }, successor, tries: 0 }) as MoveReport
   }
   /** Sends nothing new until `hurry`, and resolves when everything that was sent has come to its end. */
   async quiet(lane: LaneId, wait: Wait): Promise<void> {
-    const shell = this.#get(lane)
+    const shell = this.#lanes.known(lane)
     await this.#enqueue(shell, { event: { kind: 'pace', window: 0 }, tries: 0 })
     if (!(await this.#present(shell)).source.isQuiet) await this.#until(shell, { number: undefined, want: 'quiet' }, wait)
   }
-  hurry(lane: LaneId): void { this.#later(this.#get(lane), { kind: 'pace' }) }
+  hurry(lane: LaneId): void { this.#later(this.#lanes.known(lane), { kind: 'pace' }) }
   /** The peer was said to have lost the context, and nothing that is proven has come since. */
-  isDoubted(lane: LaneId): boolean { return this.#get(lane).doubts > 0 }
+  isDoubted(lane: LaneId): boolean { return this.#lanes.known(lane).doubts > 0 }
   /** The calls that wait end with this error; the messages stay. */
   suspend(lane: LaneId, error: Error): void {
-    const shell = this.#get(lane)
+    const shell = this.#lanes.known(lane)
     this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: error.message.slice(0, 256) })
     this.#endWaits(shell, error)
   }
   /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
   async detach(lane: LaneId): Promise<void> {
-    const shell = this.#get(lane)
+    const shell = this.#lanes.known(lane)
     // The token stays in use: nobody shall cancel it under a lane that rests.
     shell.isDetached = true
     for (const waiter of [...shell.waiters]) waiter.settle({ error: new UsageError('ERR_DETACHED', 'the conversation was detached; what was accepted stays') })
     await this.#pumping
   }
   attach(lane: LaneId, options: Pick<OpenOptions, 'resumes'> = {}): void {
-    const shell = this.#get(lane)
+    const shell = this.#lanes.known(lane)
     shell.resumes = options.resumes ?? false
     // A sequence that the conversation has left may still be on its way to its end.
-    for (const each of [shell, ...this.#before(shell).filter(({ isOver }) => !isOver)]) {
+    for (const each of [shell, ...this.#lanes.before(shell).filter(({ isOver }) => !isOver)]) {
       each.isDetached = false
       this.#later(each, { kind: 'time' })
     }
   }
   /** The live lane of that name. */
-  find(name: string): LaneId | undefined {
-    for (const shell of this.#shells.values()) if (shell.facts.name === name && !shell.isOver && shell.movedTo === undefined) return shell.facts.lane
-    return undefined
-  }
+  find(name: string): LaneId | undefined { return this.#lanes.named(name)?.facts.lane }
   /** The ticket of a message that was submitted under that key, also before a restart. */
   async ticket(lane: LaneId, key: string): Promise<Ticket | undefined> {
-    const shell = this.#get(lane)
+    const shell = this.#lanes.known(lane)
     const found = await this.#earlier(shell, key) ?? { shell, status: (await this.#present(shell)).source.status(key) }
     return found.status === undefined ? undefined : this.#ticket(found.shell, key, found.status.number)
   }
@@ -252,10 +248,10 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
    */
   async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
     for (let tries = 0; ; tries++) {
-      const shell = (await this.#earlier(this.#get(lane), key))?.shell ?? this.#get(lane)
+      const shell = (await this.#earlier(this.#lanes.known(lane), key))?.shell ?? this.#lanes.known(lane)
       const status = (await this.#present(shell)).source.status(key)
       // Moved while we looked for it.
-      if (status === undefined && shell !== this.#get(lane)) continue
+      if (status === undefined && shell !== this.#lanes.known(lane)) continue
       if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
       if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
       if (status.settled === undefined) return (await this.#until(shell, { number: status.number, want: 'reply' }, wait)) as Content
@@ -266,21 +262,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
   }
-  /** D18: a conversation of that name that has ended still knows its keys, until it is forgotten: who did not hear the end asks again for what is done. So do the sequences that this one goes on for. */
-  #before(shell: Shell<Tx>): readonly Shell<Tx>[] {
-    const { role, name, url, movedFrom } = shell.facts
-    if (role !== 'initiator' || (name === undefined && movedFrom === undefined)) return []
-    const predecessors = this.#predecessors(shell)
-    return [...this.#shells.values()].filter((each) => each !== shell && (predecessors.has(each.facts.lane) || (name !== undefined && each.isOver && each.facts.name === name && each.facts.url === url)))
-  }
-  /** The lanes that this one goes on for, the last one first. */
-  #predecessors(shell: Shell<Tx>): ReadonlySet<LaneId> {
-    const lanes = new Set<LaneId>()
-    for (let lane = shell.facts.movedFrom; lane !== undefined && !lanes.has(lane); lane = this.#shells.get(lane)?.facts.movedFrom) lanes.add(lane)
-    return lanes
-  }
   async #earlier(of: Shell<Tx>, key: string): Promise<{ readonly shell: Shell<Tx>; readonly status: SentStatus } | undefined> {
-    for (const shell of this.#before(of)) {
+    for (const shell of this.#lanes.before(of)) {
       const status = (await this.#present(shell)).source.status(key)
       if (status !== undefined) return { shell, status }
     }
@@ -288,21 +271,21 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** Resolves when nothing is pending. */
   async drained(lane: LaneId, wait: Wait = {}): Promise<void> {
-    const shell = this.#get(lane)
+    const shell = this.#lanes.known(lane)
     const isDrained = (await this.#present(shell)).source.pendingCount === 0 && shell.queue.length === 0
-    if (shell !== this.#get(lane)) return this.drained(lane, wait)
+    if (shell !== this.#lanes.known(lane)) return this.drained(lane, wait)
     if (isDrained) return
     await this.#until(shell, { number: undefined, want: 'drained' }, wait)
   }
   /** Messages that are not settled, in order. */
   async pending(lane: LaneId): Promise<readonly PendingMessage[]> {
-    const { source } = await this.#present(this.#get(lane))
+    const { source } = await this.#present(this.#lanes.known(lane))
     return source.pending().flatMap((row) => row.shape === 'one-way' || row.shape === 'request'
       ? [{ number: row.number, key: row.key, shape: row.shape, acknowledged: source.status(row.key)?.acknowledged ?? false, action: row.content?.action ?? '' }] : [])
   }
   /** What other processes have done with the lanes of this token is known here too, before it is said what is bound to it. */
   async refresh(token: TokenId): Promise<void> {
-    const bound = [...this.#shells.values()].filter((shell) => shell.facts.tokenId === token && !shell.isOver)
+    const bound = [...this.#lanes].filter((shell) => shell.facts.tokenId === token && !shell.isOver)
     await Promise.allSettled(bound.map((shell) => this.#enqueue(shell, { event: { kind: 'time' }, isFresh: true, tries: 0 })))
   }
   /** Sequences of any process on this store are bound to the token and have not ended: it is not to be cancelled. */
@@ -314,11 +297,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     return false
   }
   status(lane: LaneId): LaneStatus | undefined {
-    const shell = this.#current(lane)
+    const shell = this.#lanes.current(lane)
     return shell === undefined ? undefined : statusOf(shell.facts, shell.headText, shell.lane)
   }
   /** Every lane, ended ones too until they are forgotten. */
-  sequences(): readonly LaneStatus[] { return [...this.#shells.values()].map((shell) => statusOf(shell.facts, shell.headText, shell.lane)) }
+  sequences(): readonly LaneStatus[] { return [...this.#lanes].map((shell) => statusOf(shell.facts, shell.headText, shell.lane)) }
 
   /** Takes up everything that the store holds: tokens first, then lanes. Call it once, before anything else. */
   async restore(): Promise<RestoreReport> {
@@ -363,13 +346,13 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#alarm?.cancel()
     this.#alarm = undefined
     const error = closedError()
-    for (const shell of this.#shells.values()) {
+    for (const shell of this.#lanes) {
       for (const waiter of [...shell.waiters]) waiter.settle({ error })
       shell.use?.[Symbol.dispose]()
       shell.use = undefined
     }
     await this.#pumping
-    for (const shell of this.#shells.values()) for (const job of shell.queue.splice(0)) job.done?.reject(error)
+    for (const shell of this.#lanes) for (const job of shell.queue.splice(0)) job.done?.reject(error)
     for (const exchange of [...this.#exchanges.values()]) exchange.finish()
   }
 
@@ -562,7 +545,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** The lane was moved, by another process or in a commit that was not heard of: who waits here goes along. */
   async #follow(shell: Shell<Tx>, succession: Succession): Promise<void> {
-    const known = this.#shells.get(succession.lane)
+    const known = this.#lanes.get(succession.lane)
     const head = known === undefined ? await this.#rows.head(succession.lane) : undefined
     const to = known ?? (head === undefined ? undefined : this.#shell(head.facts, shell))
     if (to === undefined) return
@@ -653,7 +636,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   /** The lane has moved: its successor is there, with all who wait for what it took over. */
   #succeeded(from: Shell<Tx>, { shell, lane, headText, writesToken }: Next<Tx>): void {
     const { facts } = shell
-    this.#shells.set(facts.lane, shell)
+    this.#lanes.add(shell)
     this.#scope.enter(shell)
     Object.assign(shell, { lane, headText, revision: 1, isNew: false, isDetached: from.isDetached })
     if (writesToken) this.#tokens.set(facts.tokenId, 1)
@@ -741,7 +724,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     const about = aboutOf(outbound)
     const over = (hint: Hint | { readonly kind: 'exchange-over' }): void => {
-      if (!this.#abort.signal.aborted && this.#shells.has(shell.facts.lane)) this.#later(shell, { kind: 'hint', hint, about })
+      if (!this.#abort.signal.aborted && this.#lanes.has(shell.facts.lane)) this.#later(shell, { kind: 'hint', hint, about })
     }
     // A lane at rest sends nothing; what it would have sent is due again when it is taken up.
     if (shell.isDetached) return over({ kind: 'exchange-over' })
@@ -873,7 +856,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #setAlarm(): void {
     if (this.#abort.signal.aborted) return
     let at = Infinity
-    for (const shell of this.#shells.values()) at = Math.min(at, this.#dueAt(shell))
+    for (const shell of this.#lanes) at = Math.min(at, this.#dueAt(shell))
     const why = this.#isAwaited() ? 'awaited' : undefined
     if (this.#alarm !== undefined && this.#alarm.at === at && this.#alarm.why === why) return
     this.#alarm?.cancel()
@@ -887,7 +870,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   /** Somebody waits, or something accepted is on its way: the process must not end for lack of other work. */
   #isAwaited(): boolean {
-    for (const shell of this.#shells.values()) {
+    for (const shell of this.#lanes) {
       if (shell.waiters.size > 0 || (!shell.isDetached && shell.facts.role === 'initiator' && (shell.lane?.source.pendingCount ?? 0) > 0)) return true
     }
     return false
@@ -901,7 +884,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   #tick(): void {
     const now = this.#own.clock.now()
-    for (const shell of this.#shells.values()) {
+    for (const shell of this.#lanes) {
       if (this.#dueAt(shell) > now) continue
       if (shell.retryAt > 0) {
         shell.retryAt = 0
@@ -930,7 +913,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   #shell(facts: LaneFacts, options: Pick<OpenOptions, 'maxPending' | 'maxPendingBytes' | 'resumes'> = {}): Shell<Tx> {
     const shell = newShell<Tx>(facts, options)
-    this.#shells.set(facts.lane, shell)
+    this.#lanes.add(shell)
     this.#scope.enter(shell)
     return shell
   }
@@ -1007,9 +990,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (shell.lane !== undefined) this.#scope.rename(shell, shell.lane.sequences)
   }
   #forget(shell: Shell<Tx>): void {
-    if (shell.movedTo !== undefined) this.#forgotten.set(shell.facts.lane, shell.movedTo.lane)
     this.#scope.leave(shell)
-    this.#shells.delete(shell.facts.lane)
+    this.#lanes.forget(shell)
     this.#ready.delete(shell)
     shell.use?.[Symbol.dispose]()
     shell.use = undefined
@@ -1049,7 +1031,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     /** Where the message is by now. */
     const place = (): Shell<Tx> => {
       for (;;) {
-        const next = at.movedTo === undefined ? undefined : this.#shells.get(at.movedTo.lane)
+        const next = at.movedTo === undefined ? undefined : this.#lanes.get(at.movedTo.lane)
         const renumbered = at.movedTo === undefined ? undefined : numberIn(at.movedTo, now)
         if (next === undefined || renumbered === undefined) return at
         at = next
@@ -1081,20 +1063,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       this.#assertRunning()
       await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
-  }
-  /** A LaneId is the conversation's for its life: after a move it means the lane that goes on. */
-  #current(lane: LaneId): Shell<Tx> | undefined {
-    for (let id = lane; ;) {
-      const shell = this.#shells.get(id)
-      const next = shell === undefined ? this.#forgotten.get(id) : shell.movedTo?.lane
-      if (next === undefined) return shell
-      id = next
-    }
-  }
-  #get(lane: LaneId): Shell<Tx> {
-    const shell = this.#current(lane)
-    if (shell === undefined) throw new UsageError('ERR_LANE_UNKNOWN', 'there is no such lane')
-    return shell
   }
   #assertRunning(): void {
     if (this.#abort.signal.aborted) throw closedError()
