@@ -9,7 +9,7 @@ import type { LaneId } from './turn.ts'
 
 export class Lanes<Tx> {
   readonly #shells = new Map<LaneId, Shell<Tx>>()
-  /** Where conversations went on whose first lanes are forgotten: a long one may move often. */
+  /** Where conversations went on whose first lanes are forgotten: a long one may move often. Each leads to a lane that is here. */
   readonly #forgotten = new Map<LaneId, LaneId>()
 
   /** That very lane. */
@@ -38,9 +38,17 @@ export class Lanes<Tx> {
   }
 
   add(shell: Shell<Tx>): void { this.#shells.set(shell.facts.lane, shell) }
+  /** The ids that led to it lead on to where it moved; where it ended without, nobody can ask for it by any of them. */
   forget(shell: Shell<Tx>): void {
-    if (shell.movedTo !== undefined) this.#forgotten.set(shell.facts.lane, shell.movedTo.lane)
-    this.#shells.delete(shell.facts.lane)
+    const { lane } = shell.facts
+    const to = shell.movedTo?.lane
+    const next = to === undefined || this.#shells.has(to) ? to : this.#forgotten.get(to)
+    this.#shells.delete(lane)
+    for (const id of [lane, ...this.#forgotten.keys()]) {
+      if (id !== lane && this.#forgotten.get(id) !== lane) continue
+      if (next === undefined) this.#forgotten.delete(id)
+      else this.#forgotten.set(id, next)
+    }
   }
 
   /** D18: a conversation of that name that has ended still knows its keys, until it is forgotten: who did not hear the end asks again for what is done. So do the sequences that this one goes on for. */
