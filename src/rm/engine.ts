@@ -11,12 +11,14 @@ import { DeliveryFailed, SoapFault, StoreFailed, TimedOut, TransportFailed, Unkn
 import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { CommitResult, Expectation, LaneCommit, Row, Write } from '../store/store.ts'
+import { type Ground, groundOf } from './engine-commit.ts'
 import { Exchange } from './engine-exchange.ts'
 import { Lanes } from './engine-lanes.ts'
-import { type Ground, groundOf, type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
+import { type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
 import { errorOf, indexKeys, LaneRows, lostError, nameKey, tokenKey } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { type Batch, handOver, isAwaited, isFull, type Job, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
+import { Tokens } from './engine-tokens.ts'
 import {
   type CloseReport, type DeliveryOutcome, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
@@ -46,7 +48,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #scope: Scope<Shell<Tx>>
   readonly #rows: LaneRows
   readonly #settings: ConstructorParameters<typeof Lane>[1]
-  readonly #tokens = new Map<TokenId, number | 'absent'>()
+  readonly #tokens: Tokens
   readonly #exchanges = new Map<ExchangeId, Exchange>()
   readonly #ready = new Set<Shell<Tx>>()
   readonly #abort = new AbortController()
@@ -56,13 +58,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   constructor(options: EngineOptions<Tx>) {
     this.#own = options
     this.#rows = new LaneRows(options.store, options.serializer)
+    this.#tokens = new Tokens(options.security, this.#rows)
     this.#settings = { timing: options.timing, limits: options.limits, mint: () => this.#mint() }
     this.#scope = new Scope<Shell<Tx>>(options, {
       lane: (id) => this.#lanes.get(id),
       lanes: () => this.#lanes,
       make: (facts) => {
         const shell = this.#shell(facts)
-        this.#keepToken(shell)
+        this.#tokens.use(shell)
         return shell
       },
       mint: () => this.#mint(),
@@ -79,7 +82,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       offerOnRepeat: options.offerOnRepeat, closeEmpty: options.closeEmpty,
     }
     const shell = this.#shell(facts, options)
-    this.#keepToken(shell)
+    this.#tokens.use(shell)
     await this.#enqueue(shell, { event: { kind: 'made' }, tries: 0 })
     return facts.lane
   }
@@ -153,7 +156,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         if (head === undefined || this.#lanes.has(head.facts.lane)) continue
         const shell = this.#shell(head.facts)
         shell.isNew = false
-        this.#keepToken(shell)
+        this.#tokens.use(shell)
       }
       return !this.#abort.signal.aborted
     } catch (error) {
@@ -316,7 +319,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         quarantined.push({ key: row.key, error })
       }
     }
-    const tokens = await this.#restoreTokens(new Set(heads.map(({ head }) => head.facts.tokenId)), quarantined)
+    const tokens = await this.#tokens.restore(new Set(heads.map(({ head }) => head.facts.tokenId)), quarantined)
     let lanes = 0
     for (const { head, row } of heads) {
       const { facts } = head
@@ -332,7 +335,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         quarantined.push({ key: row.key, error })
         continue
       }
-      this.#keepToken(shell)
+      this.#tokens.use(shell)
       if (!rests(shell)) this.#later(shell, { kind: 'time' })
     }
     for (const { key, error } of quarantined) this.#observe({ kind: 'error', error: new StoreFailed('ERR_QUARANTINED', `a stored record does not open and is left as it is: ${key.slice(0, 80)}`, { cause: error }) })
@@ -345,11 +348,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#abort.abort()
     this.#alarm?.cancel()
     this.#alarm = undefined
+    this.#tokens.close()
     const error = closedError()
     for (const shell of this.#lanes) {
       for (const waiter of [...shell.waiters]) waiter.settle({ error })
-      shell.use?.[Symbol.dispose]()
-      shell.use = undefined
+      this.#tokens.release(shell)
     }
     await this.#pumping
     for (const shell of this.#lanes) for (const job of shell.queue.splice(0)) job.done?.reject(error)
@@ -440,22 +443,20 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (shell.queue.some((job) => job.isFresh) && !shell.isNew && (await this.#rows.revision(shell.facts.lane)) !== shell.revision) shell.lane = undefined
       if (shell.lane === undefined) await this.#load(shell)
       claimed = await this.#claim(shell)
-      tokenRevision = await this.#tokenRevision(shell.facts.tokenId)
+      tokenRevision = await this.#tokens.revision(shell.facts.tokenId)
       if (shell.isNew && tokenRevision === 'absent') {
         // One lane of a round writes the token's row, the others find it there.
         if (tokensWritten.has(shell.facts.tokenId)) {
           this.#ready.add(shell)
           return undefined
         }
-        token = { put: tokenKey(shell.facts.tokenId), value: await this.#own.security.serialize(shell.facts.tokenId) }
+        token = await this.#tokens.row(shell.facts.tokenId)
         tokensWritten.add(shell.facts.tokenId)
       }
       if (shell.movedTo !== undefined && isAwaited(shell)) await this.#follow(shell, shell.movedTo)
       const successor = shell.isNew ? undefined : shell.queue.find((job) => job.successor !== undefined)?.successor
       if (successor !== undefined && shell.movedTo === undefined) {
-        const found = await groundOf(shell, successor, tokensWritten, {
-          rows: this.#rows, tokenRevision: (id) => this.#tokenRevision(id), serialize: (id) => this.#own.security.serialize(id),
-        })
+        const found = await groundOf(shell, successor, tokensWritten, this.#rows, this.#tokens)
         if (found === 'stale') shell.lane = undefined
         if (found === 'stale' || found === 'later') {
           this.#ready.add(shell)
@@ -551,7 +552,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (to === undefined) return
     if (known === undefined) {
       Object.assign(to, { isNew: false, isDetached: shell.isDetached })
-      this.#keepToken(to)
+      this.#tokens.use(to)
       this.#observe({ kind: 'moved', lane: shell.facts.lane, to: to.facts.lane, report: reportOf(shell.lane ?? await this.#present(shell), { tokenId: to.facts.tokenId }) })
     }
     handOver(shell, to, succession)
@@ -597,7 +598,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     shell.isOver = shell.lane?.isOver ?? false
     if (batch.commit !== undefined && !batch.isCheck) {
       shell.revision = shell.revision === 'absent' ? 1 : shell.revision + 1
-      if (batch.writesToken) this.#tokens.set(shell.facts.tokenId, 1)
+      if (batch.writesToken) this.#tokens.written(shell.facts.tokenId)
       shell.headText = batch.headText
       shell.isNew = false
     }
@@ -607,7 +608,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (batch.isPurge) this.#forget(shell)
     else {
       this.#rename(shell)
-      this.#keepToken(shell)
+      this.#tokens.use(shell)
     }
     if (batch.next !== undefined) this.#succeeded(shell, batch.next)
     for (const outbound of turn.transmit) this.#send(shell, outbound)
@@ -639,9 +640,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#lanes.add(shell)
     this.#scope.enter(shell)
     Object.assign(shell, { lane, headText, revision: 1, isNew: false, isDetached: from.isDetached })
-    if (writesToken) this.#tokens.set(facts.tokenId, 1)
+    if (writesToken) this.#tokens.written(facts.tokenId)
     this.#rename(shell)
-    this.#keepToken(shell)
+    this.#tokens.use(shell)
     from.movedTo = from.lane?.source.movedTo
     if (from.movedTo !== undefined) handOver(from, shell, from.movedTo)
   }
@@ -656,8 +657,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #crash(batch: Batch<Tx>, result: CommitResult): void {
     const { shell } = batch
     shell.lane = undefined
-    this.#tokens.delete(shell.facts.tokenId)
-    if (batch.next !== undefined) this.#tokens.delete(batch.next.shell.facts.tokenId)
+    this.#tokens.doubt(shell.facts.tokenId)
+    if (batch.next !== undefined) this.#tokens.doubt(batch.next.shell.facts.tokenId)
     const error = typeof result === 'object' ? result.failed : undefined
     // The application's own effect may be what failed: its message is delivered again, the rest is only handled again.
     const jobs = batch.jobs.filter((job) => {
@@ -671,7 +672,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   #fail(shell: Shell<Tx>, jobs: readonly Job<Tx>[], error: unknown): void {
     shell.lane = undefined
-    this.#tokens.delete(shell.facts.tokenId)
+    this.#tokens.doubt(shell.facts.tokenId)
     this.#retry(shell, jobs, error, COMMIT_WAIT_MS)
   }
   #retry(shell: Shell<Tx>, jobs: readonly Job<Tx>[], error: unknown, waitMs: number): void {
@@ -951,41 +952,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     return row?.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined
   }
 
-  async #tokenRevision(id: TokenId): Promise<number | 'absent'> {
-    const known = this.#tokens.get(id)
-    if (known !== undefined) return known
-    const row = await this.#rows.token(id)
-    const revision = row?.revision ?? 'absent'
-    this.#tokens.set(id, revision)
-    return revision
-  }
-  async #restoreTokens(ids: ReadonlySet<TokenId>, quarantined: { key: string; error: unknown }[]): Promise<{ readonly count: number; readonly refused: ReadonlySet<TokenId> }> {
-    const refused = new Set<TokenId>()
-    let count = 0
-    for (const id of ids) {
-      const row = await this.#rows.token(id)
-      if (row === undefined) continue
-      try {
-        const restored = await this.#own.security.deserialize(row.value)
-        if (restored !== id) throw new StoreFailed('ERR_TOKEN_MISPLACED', 'the record of one token lies in the place of another', { tokenId: id })
-        this.#tokens.set(id, row.revision)
-        count++
-      } catch (error) {
-        if (error instanceof UnknownVersion) throw error
-        refused.add(id)
-        quarantined.push({ key: row.key, error })
-      }
-    }
-    return { count, refused }
-  }
-  #keepToken(shell: Shell<Tx>): void {
-    if (shell.isOver) {
-      shell.use?.[Symbol.dispose]()
-      shell.use = undefined
-      return
-    }
-    if (shell.use === undefined && !this.#abort.signal.aborted) shell.use = this.#own.security.use(shell.facts.tokenId, shell.facts.lane)
-  }
   #rename(shell: Shell<Tx>): void {
     if (shell.lane !== undefined) this.#scope.rename(shell, shell.lane.sequences)
   }
@@ -993,8 +959,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#scope.leave(shell)
     this.#lanes.forget(shell)
     this.#ready.delete(shell)
-    shell.use?.[Symbol.dispose]()
-    shell.use = undefined
+    this.#tokens.release(shell)
   }
 
   // ── Waiting ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
