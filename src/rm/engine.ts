@@ -10,12 +10,12 @@ import { urnUuid } from '../crypto/random.ts'
 import { DeliveryFailed, SoapFault, StoreFailed, TimedOut, TransportFailed, UnknownVersion, UsageError } from '../errors.ts'
 import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
-import type { CommitResult, Expectation, LaneCommit, Row, Write } from '../store/store.ts'
-import { type Ground, groundOf } from './engine-commit.ts'
+import type { CommitResult, Row, Write } from '../store/store.ts'
+import { batchOf, claimOf, type Footing, type Ground, groundOf, type Handled } from './engine-commit.ts'
 import { Exchange } from './engine-exchange.ts'
 import { Lanes } from './engine-lanes.ts'
 import { type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
-import { errorOf, indexKeys, LaneRows, lostError, nameKey, tokenKey } from './engine-rows.ts'
+import { errorOf, LaneRows, lostError } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { type Batch, handOver, isAwaited, isFull, type Job, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
@@ -25,7 +25,7 @@ import {
 import { type Hold, Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
 import type { SentRow, SentStatus, Succession } from './source.ts'
 import { backoff } from './timing.ts'
-import { type Content, type Delivery, emptyTurn, encodeRow, type ExchangeId, headKey, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
+import { type Content, type Delivery, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
 
 export type { MoveReport } from './engine-move.ts'
 export type * from './engine-words.ts'
@@ -435,48 +435,58 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   async #prepare(shell: Shell<Tx>, tokensWritten: Set<TokenId>): Promise<Batch<Tx> | undefined> {
     if (shell.queue.length === 0) return undefined
-    let token: Write | undefined
-    let tokenRevision: number | 'absent'
-    let claimed: Expectation | undefined
-    let ground: Ground | undefined
-    try {
-      if (shell.queue.some((job) => job.isFresh) && !shell.isNew && (await this.#rows.revision(shell.facts.lane)) !== shell.revision) shell.lane = undefined
-      if (shell.lane === undefined) await this.#load(shell)
-      claimed = await this.#claim(shell)
-      tokenRevision = await this.#tokens.revision(shell.facts.tokenId)
-      if (shell.isNew && tokenRevision === 'absent') {
-        // One lane of a round writes the token's row, the others find it there.
-        if (tokensWritten.has(shell.facts.tokenId)) {
-          this.#ready.add(shell)
-          return undefined
-        }
-        token = await this.#tokens.row(shell.facts.tokenId)
-        tokensWritten.add(shell.facts.tokenId)
-      }
-      if (shell.movedTo !== undefined && isAwaited(shell)) await this.#follow(shell, shell.movedTo)
-      const successor = shell.isNew ? undefined : shell.queue.find((job) => job.successor !== undefined)?.successor
-      if (successor !== undefined && shell.movedTo === undefined) {
-        const found = await groundOf(shell, successor, tokensWritten, this.#rows, this.#tokens)
-        if (found === 'stale') shell.lane = undefined
-        if (found === 'stale' || found === 'later') {
-          this.#ready.add(shell)
-          return undefined
-        }
-        if (found === 'taken') this.#refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
-        else ground = found
-      }
-    } catch (error) {
-      if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
-      else this.#fail(shell, shell.queue.splice(0), error)
-      return undefined
-    }
+    const footing = await this.#footing(shell, tokensWritten)
+    if (footing === undefined) return undefined
     const { lane } = shell
     if (lane === undefined) {
       this.#dissolve(shell)
       return undefined
     }
-    const jobs = shell.queue.splice(0, shell.isCareful ? 1 : batchOf(shell))
     const now = this.#own.clock.now()
+    const handled = this.#handle(shell, lane, footing.ground, now)
+    if (handled === undefined) return undefined
+    if (handled.jobs.some((job) => job.event.kind === 'time') && lane.wakeAt <= now) shell.sleepUntil = now + LEAST_SLEEP_MS
+    return batchOf(shell, lane, footing, handled, this.#rows, now)
+  }
+  /** The lane as it stands in the store, and what its commit is compared with. Undefined: nothing can be committed now; what waits for it is seen to. */
+  async #footing(shell: Shell<Tx>, tokensWritten: Set<TokenId>): Promise<Footing | undefined> {
+    const { tokenId } = shell.facts
+    try {
+      if (shell.queue.some((job) => job.isFresh) && !shell.isNew && (await this.#rows.revision(shell.facts.lane)) !== shell.revision) shell.lane = undefined
+      if (shell.lane === undefined) await this.#load(shell)
+      const claimed = await claimOf(shell, this.#rows, this.#settings, this.#own.clock.now())
+      const tokenRevision = await this.#tokens.revision(tokenId)
+      let token: Write | undefined
+      if (shell.isNew && tokenRevision === 'absent') {
+        // One lane of a round writes the token's row, the others find it there.
+        if (tokensWritten.has(tokenId)) {
+          this.#ready.add(shell)
+          return undefined
+        }
+        token = await this.#tokens.row(tokenId)
+        tokensWritten.add(tokenId)
+      }
+      if (shell.movedTo !== undefined && isAwaited(shell)) await this.#follow(shell, shell.movedTo)
+      const successor = shell.isNew ? undefined : shell.queue.find((job) => job.successor !== undefined)?.successor
+      if (successor === undefined || shell.movedTo !== undefined) return { claimed, tokenRevision, token }
+      const ground = await groundOf(shell, successor, tokensWritten, this.#rows, this.#tokens)
+      if (ground === 'stale') shell.lane = undefined
+      if (ground === 'stale' || ground === 'later') {
+        this.#ready.add(shell)
+        return undefined
+      }
+      if (ground !== 'taken') return { claimed, tokenRevision, token, ground }
+      this.#refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
+      return { claimed, tokenRevision, token }
+    } catch (error) {
+      if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
+      else this.#fail(shell, shell.queue.splice(0), error)
+      return undefined
+    }
+  }
+  /** The events that wait, one turn of all of them. Undefined: a defect stopped it; the rest is handled again. */
+  #handle(shell: Shell<Tx>, lane: Lane, ground: Ground | undefined, now: number): Handled<Tx> | undefined {
+    const jobs = shell.queue.splice(0, shell.isCareful ? 1 : roundOf(shell))
     const turn: LaneTurn = { ...emptyTurn(), holds: [] }
     const refused = new Map<Job<Tx>, UsageError>()
     let work: Job<Tx>['work']
@@ -509,30 +519,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         return undefined
       }
     }
-    if (jobs.some((job) => job.event.kind === 'time') && lane.wakeAt <= now) shell.sleepUntil = now + LEAST_SLEEP_MS
-    const isPurge = now >= lane.purgeAt
-    const head = lane.headRow()
-    const headText = new TextDecoder().decode(head.value)
-    const expect = [{ head: head.key, revision: shell.revision }, { head: tokenKey(shell.facts.tokenId), revision: tokenRevision }, ...(claimed === undefined ? [] : [claimed])]
-    if (!isPurge && turn.persist.length === 0 && work === undefined && headText === shell.headText) {
-      // D3: what is said of a lane without writing to it must be fenced too, or a process that slept would accuse a peer of what another was told.
-      const isSilent = turn.transmit.length === 0 && turn.settle.length === 0 && turn.deliver.length === 0
-      return { shell, jobs, turn, refused, headText, commit: isSilent || shell.revision === 'absent' ? undefined : { expect, writes: [] }, isCheck: true, isPurge, writesToken: false }
-    }
-    const writes: Write[] = turn.persist.map((write) => this.#rows.seal(shell.facts.lane, write))
-    // The token's row stays: the security side, which knows how long it is to be remembered, sweeps it.
-    writes.push(isPurge ? { delete: head.key } : this.#rows.seal(shell.facts.lane, { put: head.key, value: head.value }))
-    if (token !== undefined) writes.push(token)
-    if (shell.isNew) for (const key of indexKeys(shell.facts)) writes.push(this.#rows.index(key, shell.facts.lane))
-    // A name may have gone over to another lane.
-    else if (isPurge && (shell.facts.role === 'responder' || claimed !== undefined)) for (const key of indexKeys(shell.facts)) writes.push({ delete: key })
-    if (next !== undefined && ground !== undefined) {
-      const { facts } = next.shell
-      expect.push({ head: headKey(facts.lane), revision: 'absent' }, ...ground.expect)
-      writes.push(...[...next.turn.persist, { put: headKey(facts.lane), value: next.lane.headRow().value }].map((write) => this.#rows.seal(facts.lane, write)), ...ground.writes)
-    }
-    const commit: LaneCommit<Tx> = { expect, writes, ...(work === undefined ? {} : { work }) }
-    return { shell, jobs, turn, refused, headText, commit, isCheck: false, isPurge, writesToken: token !== undefined, next }
+    return { jobs, turn, refused, work, next }
   }
   #refuseMove(shell: Shell<Tx>, error: UsageError): void {
     for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
@@ -557,24 +544,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     handOver(shell, to, succession)
     this.#later(to, { kind: 'time' })
-  }
-  /**
-   * The row of the lane's name, as it must still be when the lane is first written, or forgotten: two processes do not make two of one name.
-   *
-   * @throws {UsageError} another process has made one
-   */
-  async #claim({ facts, isNew, lane }: Shell<Tx>): Promise<Expectation | undefined> {
-    const isPurge = lane !== undefined && this.#own.clock.now() >= lane.purgeAt
-    if (facts.role !== 'initiator' || facts.name === undefined || !(isNew || isPurge)) return undefined
-    const head = nameKey(facts.name)
-    const found = await this.#rows.indexed(head)
-    if (found === undefined) return isNew ? { head, revision: 'absent' } : undefined
-    if (found.lane === facts.lane) return { head, revision: found.revision }
-    if (!isNew) return undefined
-    const other = await this.#rows.lane(found.lane)
-    const isLive = other !== undefined && !new Lane(other.head.facts, this.#settings, this.#own.clock.now(), other).isOver
-    if (isLive) throw new UsageError('ERR_NAME_TAKEN', `another process has opened a conversation named ${facts.name}: connect in a new process to go on with it, or choose another name`)
-    return { head, revision: found.revision }
   }
   /** What is asked for cannot be: nothing was written, and nothing is tried again. */
   #refuse(shell: Shell<Tx>, error: UsageError): void {
@@ -1037,7 +1006,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 }
 
 /** Up to a move: what was asked behind it is the successor's. A lane that was never written is written first. */
-function batchOf<Tx>({ queue, isNew }: Shell<Tx>): number {
+function roundOf<Tx>({ queue, isNew }: Shell<Tx>): number {
   const move = queue.findIndex((job) => job.successor !== undefined)
   return move < 0 ? queue.length : isNew && move > 0 ? move : move + 1
 }
