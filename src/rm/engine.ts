@@ -11,6 +11,7 @@ import { DeliveryFailed, SoapFault, StoreFailed, TimedOut, TransportFailed, Unkn
 import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { CommitResult, Row, Write } from '../store/store.ts'
+import { Alarm } from './engine-alarm.ts'
 import { batchOf, claimOf, type Footing, type Ground, groundOf, type Handled } from './engine-commit.ts'
 import { Exchange } from './engine-exchange.ts'
 import { Lanes } from './engine-lanes.ts'
@@ -49,17 +50,23 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #rows: LaneRows
   readonly #settings: ConstructorParameters<typeof Lane>[1]
   readonly #tokens: Tokens
+  readonly #alarm: Alarm<Tx>
   readonly #exchanges = new Map<ExchangeId, Exchange>()
   readonly #ready = new Set<Shell<Tx>>()
   readonly #abort = new AbortController()
   #pumping: Promise<void> | undefined
-  #alarm: { readonly at: number; readonly why: 'awaited' | undefined; cancel(): void } | undefined
 
   constructor(options: EngineOptions<Tx>) {
     this.#own = options
     this.#rows = new LaneRows(options.store, options.serializer)
     this.#tokens = new Tokens(options.security, this.#rows)
     this.#settings = { timing: options.timing, limits: options.limits, mint: () => this.#mint() }
+    this.#alarm = new Alarm<Tx>(options.clock, {
+      lanes: this.#lanes,
+      isBusy: () => this.#pumping !== undefined,
+      wake: (shell) => this.#wake(shell),
+      later: (shell, event) => this.#later(shell, event),
+    })
     this.#scope = new Scope<Shell<Tx>>(options, {
       lane: (id) => this.#lanes.get(id),
       lanes: () => this.#lanes,
@@ -346,8 +353,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#abort.signal.aborted) return
     this.#abort.abort()
-    this.#alarm?.cancel()
-    this.#alarm = undefined
+    this.#alarm.close()
     this.#tokens.close()
     const error = closedError()
     for (const shell of this.#lanes) {
@@ -399,7 +405,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (this.#abort.signal.aborted) return
       const [next] = this.#ready
       if (next !== undefined) this.#wake(next)
-      else this.#setAlarm()
+      else this.#alarm.set()
     })
   }
   async #pump(): Promise<void> {
@@ -661,7 +667,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       return
     }
     shell.retryAt = this.#own.clock.now() + backoff(waitMs, 10_000, shell.failures)
-    this.#setAlarm()
+    this.#alarm.set()
   }
   #giveUp(shell: Shell<Tx>, job: Job<Tx>, error: unknown): void {
     this.#observe({ kind: 'error', error: asError(error), lane: shell.facts.lane })
@@ -769,7 +775,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       (error: unknown) => {
         if (signal.aborted) return
         this.#undelivered(shell, delivery.number, error)
-        this.#setAlarm()
+        this.#alarm.set()
       },
     )
   }
@@ -818,65 +824,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const { source } = shell.lane ?? {}
     if (source === undefined || !MOVABLE.has(source.state)) return
     if (hint.proven || hint.says === 'expired' || source.state === 'creating' || shell.doubts >= DOUBTS_TO_STRAND) this.#observe({ kind: 'stranded', lane: shell.facts.lane, why: hint.says })
-  }
-
-  // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** One alarm for all lanes. */
-  #setAlarm(): void {
-    if (this.#abort.signal.aborted) return
-    let at = Infinity
-    for (const shell of this.#lanes) at = Math.min(at, this.#dueAt(shell))
-    const why = this.#isAwaited() ? 'awaited' : undefined
-    if (this.#alarm !== undefined && this.#alarm.at === at && this.#alarm.why === why) return
-    this.#alarm?.cancel()
-    this.#alarm = undefined
-    if (at === Infinity) return
-    const cancel = this.#own.clock.alarm(at, () => {
-      this.#alarm = undefined
-      this.#tick()
-    }, why)
-    this.#alarm = { at, why, cancel }
-  }
-  /** Somebody waits, or something accepted is on its way: the process must not end for lack of other work. */
-  #isAwaited(): boolean {
-    for (const shell of this.#lanes) {
-      if (shell.waiters.size > 0 || (!shell.isDetached && shell.facts.role === 'initiator' && (shell.lane?.source.pendingCount ?? 0) > 0)) return true
-    }
-    return false
-  }
-  #dueAt(shell: Shell<Tx>): number {
-    if (shell.retryAt > 0) return shell.retryAt
-    let at = rests(shell) ? Infinity : Math.max(shell.lane?.wakeAt ?? Infinity, shell.sleepUntil)
-    for (const held of shell.holds.values()) at = Math.min(at, held.until)
-    if (shell.redeliverAt > 0 && shell.delivering === undefined) at = Math.min(at, shell.redeliverAt)
-    return at
-  }
-  #tick(): void {
-    const now = this.#own.clock.now()
-    for (const shell of this.#lanes) {
-      if (this.#dueAt(shell) > now) continue
-      if (shell.retryAt > 0) {
-        shell.retryAt = 0
-        this.#wake(shell)
-        continue
-      }
-      for (const [number, held] of shell.holds) {
-        if (held.until > now) continue
-        shell.holds.delete(number)
-        // The first time the peer is told that its request is held; later nothing, which a peer does not take for a refusal.
-        if (!held.hold.unsaid) held.exchange.finish()
-        else {
-          this.#later(shell, { kind: 'release', number, to: held.hold.to, messageId: held.hold.messageId })
-          shell.holds.set(number, { ...held, until: Infinity })
-        }
-      }
-      const isAwake = !rests(shell) && shell.lane !== undefined && Math.max(shell.lane.wakeAt, shell.sleepUntil) <= now
-      // What is delivered must be durable: it is looked for only behind a commit.
-      const isRedelivery = shell.redeliverAt > 0 && shell.redeliverAt <= now && shell.delivering === undefined
-      if (isAwake || isRedelivery) this.#later(shell, { kind: 'time' })
-    }
-    if (this.#pumping === undefined) this.#setAlarm()
   }
 
   // ── Lanes in memory, rows in the store ────────────────────────────────────────────────────────────────────────────────────
@@ -950,7 +897,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         },
       }
       shell.waiters.add(waiter)
-      this.#setAlarm()
+      this.#alarm.set()
       also?.(waiter.settle)
       if (timeoutMs !== undefined) ends.push(this.#own.clock.alarm(this.#own.clock.now() + timeoutMs, () => waiter.settle({ error: new TimedOut('ERR_TIMEOUT', `not within ${timeoutMs} ms; what was accepted stays accepted`, { retryable: true }) }), 'awaited'))
       if (signal !== undefined) {
