@@ -4,8 +4,7 @@
  * @module
  */
 import type { Clock } from '../clock.ts'
-import { rests, type Shell } from './engine-shell.ts'
-import type { LaneEvent } from './lane.ts'
+import { type Later, rests, type Shell } from './engine-shell.ts'
 
 export interface AlarmHost<Tx> {
   readonly lanes: Iterable<Shell<Tx>>
@@ -13,7 +12,7 @@ export interface AlarmHost<Tx> {
   isBusy(): boolean
   /** What waits for the lane may be tried again. */
   wake(shell: Shell<Tx>): void
-  later(shell: Shell<Tx>, event: LaneEvent): void
+  readonly later: Later<Tx>
 }
 
 export class Alarm<Tx> {

@@ -60,6 +60,8 @@ export interface Job<Tx> {
   readonly successor?: LaneFacts
   tries: number
 }
+/** Takes an event that nobody waits for. */
+export type Later<Tx> = (shell: Shell<Tx>, event: LaneEvent, work?: Job<Tx>['work']) => void
 export interface Waiter { number: number | undefined; readonly want: 'acknowledged' | 'reply' | 'drained' | 'quiet' | 'end'; /** Where it is kept. */ home: Set<Waiter>; settle(outcome: { readonly value?: unknown } | { readonly error: unknown }): void }
 /** What one round makes of the events of one lane. */
 export interface Batch<Tx> { readonly shell: Shell<Tx>; readonly jobs: readonly Job<Tx>[]; readonly turn: LaneTurn; readonly refused: ReadonlyMap<Job<Tx>, UsageError>; readonly headText: string; readonly commit: LaneCommit<Tx> | undefined; /** The commit writes nothing: it only tells whether what was said is still so. */ readonly isCheck: boolean; readonly isPurge: boolean; readonly writesToken: boolean; readonly next?: Next<Tx> | undefined }

@@ -5,6 +5,7 @@
  */
 import type { RandomSource } from '../crypto/random.ts'
 import type { Clock } from '../clock.ts'
+import { UsageError } from '../errors.ts'
 import type { Limits, Wait } from '../options.ts'
 import type { RmVersion } from '../spec/versions.ts'
 import type { Principal, TokenId } from '../sct/token.ts'
@@ -144,3 +145,6 @@ export function statusOf(facts: LaneFacts, headText: string, lane: Lane | undefi
     pending: (isInitiator ? lane?.source.pendingCount : lane?.destination.waiting) ?? 0,
   }
 }
+
+export const closedError = (): UsageError => new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
+export const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))

@@ -13,20 +13,21 @@ import type { TokenId } from '../sct/token.ts'
 import type { CommitResult, Row, Write } from '../store/store.ts'
 import { Alarm } from './engine-alarm.ts'
 import { batchOf, claimOf, type Footing, type Ground, groundOf, type Handled } from './engine-commit.ts'
+import { Deliveries } from './engine-deliveries.ts'
 import { Exchange } from './engine-exchange.ts'
 import { Lanes } from './engine-lanes.ts'
 import { type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
 import { errorOf, LaneRows, lostError } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
-import { type Batch, handOver, isAwaited, isFull, type Job, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
+import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
 import {
-  type CloseReport, type DeliveryOutcome, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
+  asError, closedError, type CloseReport, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
 import { type Hold, Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
 import type { SentRow, SentStatus, Succession } from './source.ts'
 import { backoff } from './timing.ts'
-import { type Content, type Delivery, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
+import { type Content, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
 
 export type { MoveReport } from './engine-move.ts'
 export type * from './engine-words.ts'
@@ -51,6 +52,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #settings: ConstructorParameters<typeof Lane>[1]
   readonly #tokens: Tokens
   readonly #alarm: Alarm<Tx>
+  readonly #deliveries: Deliveries<Tx>
   readonly #exchanges = new Map<ExchangeId, Exchange>()
   readonly #ready = new Set<Shell<Tx>>()
   readonly #abort = new AbortController()
@@ -61,12 +63,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#rows = new LaneRows(options.store, options.serializer)
     this.#tokens = new Tokens(options.security, this.#rows)
     this.#settings = { timing: options.timing, limits: options.limits, mint: () => this.#mint() }
+    const later: Later<Tx> = (shell, event, work) => this.#later(shell, event, work)
     this.#alarm = new Alarm<Tx>(options.clock, {
       lanes: this.#lanes,
       isBusy: () => this.#pumping !== undefined,
       wake: (shell) => this.#wake(shell),
-      later: (shell, event) => this.#later(shell, event),
+      later,
     })
+    this.#deliveries = new Deliveries<Tx>(options, this.#abort.signal, this.#alarm, later)
     this.#scope = new Scope<Shell<Tx>>(options, {
       lane: (id) => this.#lanes.get(id),
       lanes: () => this.#lanes,
@@ -391,9 +395,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     })
   }
   /** An event that nobody waits for. */
-  #later(shell: Shell<Tx>, event: LaneEvent, exchange?: Exchange): void {
-    exchange?.begin()
-    shell.queue.push({ event, exchange, tries: 0 })
+  #later(shell: Shell<Tx>, event: LaneEvent, work?: Job<Tx>['work']): void {
+    shell.queue.push({ event, work, tries: 0 })
     this.#wake(shell)
   }
   #wake(shell: Shell<Tx>): void {
@@ -592,7 +595,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (batch.next !== undefined) this.#goOn(shell, batch.next)
     for (const job of jobs) {
       const error = batch.refused.get(job)
-      if (job.event.kind === 'consumed') this.#consumed(shell, job.event.number)
+      if (job.event.kind === 'consumed') this.#deliveries.consumed(shell, job.event.number)
       if (error === undefined) job.done?.resolve(this.#resultOf(shell, job.event))
       else {
         job.done?.reject(error)
@@ -600,7 +603,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       job.exchange?.end()
     }
     this.#settleWaiters(shell)
-    this.#deliverNext(shell)
+    this.#deliveries.next(shell)
   }
   #resultOf({ lane }: Shell<Tx>, event: LaneEvent): unknown {
     if (event.kind === 'submit') return lane?.source.status(event.key)?.number
@@ -638,7 +641,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     // The application's own effect may be what failed: its message is delivered again, the rest is only handled again.
     const jobs = batch.jobs.filter((job) => {
       if (result === 'conflict' || job.work === undefined || job.event.kind !== 'consumed') return true
-      this.#undelivered(shell, job.event.number, error)
+      this.#deliveries.failed(shell, job.event.number, error)
       job.done?.resolve()
       return false
     })
@@ -756,54 +759,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#observe({ kind: 'state', lane: shell.facts.lane, state })
   }
 
-  #deliverNext(shell: Shell<Tx>): void {
-    const { lane } = shell
-    if (lane === undefined || lane.facts.role !== 'responder' || shell.delivering !== undefined || this.#abort.signal.aborted) return
-    if (shell.redeliverAt > this.#own.clock.now()) return
-    const delivery = lane.destination.next()
-    if (delivery === undefined) {
-      shell.redeliverAt = 0
-      return
-    }
-    // The tries are counted for one message; it may have been consumed after all.
-    if (shell.undelivered !== delivery.number) shell.deliveryTries = 0
-    shell.delivering = delivery.number
-    if (shell.deliveryTries >= this.#own.timing.maxDeliveries) return this.#bury(shell, delivery)
-    const { signal } = this.#abort
-    Promise.resolve().then(() => this.#own.deliver(delivery, signal)).then(
-      (outcome) => this.#delivered(shell, delivery, outcome ?? {}),
-      (error: unknown) => {
-        if (signal.aborted) return
-        this.#undelivered(shell, delivery.number, error)
-        this.#alarm.set()
-      },
-    )
-  }
-  /** A dead letter: it is consumed, and whoever asked is told. */
-  #bury(shell: Shell<Tx>, delivery: Delivery): void {
-    this.#observe({ kind: 'error', error: new DeliveryFailed('ERR_RM_DEAD_LETTER', `message ${delivery.number} was given up after ${shell.deliveryTries} deliveries`, { sequence: delivery.sequence, numbers: [delivery.number], cause: shell.deliveryError }), lane: shell.facts.lane })
-    const reply = delivery.received.shape === 'request' ? this.#own.undeliverable?.(delivery, shell.deliveryError) : undefined
-    this.#delivered(shell, delivery, reply === undefined ? {} : { reply })
-  }
-  #delivered(shell: Shell<Tx>, delivery: Delivery, outcome: DeliveryOutcome<Tx>): void {
-    if (this.#abort.signal.aborted) return
-    shell.queue.push({ event: { kind: 'consumed', number: delivery.number, reply: outcome.reply }, work: outcome.work, tries: 0 })
-    this.#wake(shell)
-  }
-  #undelivered(shell: Shell<Tx>, number: number, error: unknown): void {
-    shell.delivering = undefined
-    shell.undelivered = number
-    shell.deliveryTries++
-    shell.deliveryError = error
-    shell.redeliverAt = this.#own.clock.now() + backoff(this.#own.timing.redeliverMs, this.#own.timing.retransmitCapMs, shell.deliveryTries)
-    this.#observe({ kind: 'error', error: asError(error), lane: shell.facts.lane })
-  }
-  #consumed(shell: Shell<Tx>, number: number): void {
-    if (shell.delivering === number) shell.delivering = undefined
-    shell.deliveryTries = 0
-    shell.redeliverAt = 0
-    this.#observe({ kind: 'delivered', lane: shell.facts.lane, number })
-  }
   /** Refusals without proof: the calls that wait are told, nothing else changes. */
   #suspect(shell: Shell<Tx>, hint: Hint): void {
     const reason = hint.kind === 'unprotected-fault' ? hint.fault.subcode ?? hint.fault.rmFault ?? hint.fault.code : hint.kind === 'context-fault' ? hint.code : hint.kind
@@ -959,5 +914,3 @@ function roundOf<Tx>({ queue, isNew }: Shell<Tx>): number {
 }
 /** Where something may still be open that a successor can take over, or give up. */
 const MOVABLE: ReadonlySet<string> = new Set(['creating', 'open', 'full', 'draining', 'closed'])
-const closedError = (): UsageError => new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
-const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))
