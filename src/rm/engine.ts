@@ -14,20 +14,20 @@ import type { CommitResult, Row, Write } from '../store/store.ts'
 import { Alarm } from './engine-alarm.ts'
 import { batchOf, claimOf, type Footing, type Ground, groundOf, type Handled } from './engine-commit.ts'
 import { Deliveries } from './engine-deliveries.ts'
-import { Exchange } from './engine-exchange.ts'
 import { Lanes } from './engine-lanes.ts'
 import { type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
 import { errorOf, LaneRows, lostError } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
+import { Sender, withHeld } from './engine-sender.ts'
 import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
 import {
   asError, closedError, type CloseReport, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
-import { type Hold, Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
+import { Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
 import type { SentRow, SentStatus, Succession } from './source.ts'
 import { backoff } from './timing.ts'
-import { type Content, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
+import { type Content, emptyTurn, encodeRow, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
 
 export type { MoveReport } from './engine-move.ts'
 export type * from './engine-words.ts'
@@ -53,7 +53,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #tokens: Tokens
   readonly #alarm: Alarm<Tx>
   readonly #deliveries: Deliveries<Tx>
-  readonly #exchanges = new Map<ExchangeId, Exchange>()
+  readonly #sender: Sender<Tx>
   readonly #ready = new Set<Shell<Tx>>()
   readonly #abort = new AbortController()
   #pumping: Promise<void> | undefined
@@ -71,6 +71,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       later,
     })
     this.#deliveries = new Deliveries<Tx>(options, this.#abort.signal, this.#alarm, later)
+    this.#sender = new Sender<Tx>(options, this.#lanes, this.#abort.signal, later)
     this.#scope = new Scope<Shell<Tx>>(options, {
       lane: (id) => this.#lanes.get(id),
       lanes: () => this.#lanes,
@@ -125,7 +126,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   /** The words of a verified message. Resolves when all that it changes is durable; a request's exchange may then still wait for its reply. */
   async receive(received: Received, via: Via): Promise<void> {
-    const exchange = via.kind === 'exchange' ? this.#openExchange(via.exchange) : undefined
+    const exchange = via.kind === 'exchange' ? this.#sender.open(via.exchange) : undefined
     if (this.#abort.signal.aborted) return exchange?.finish()
     if (via.kind === 'exchange' && !(await this.#takeUpStrange(received))) return exchange?.finish()
     const jobs: Promise<unknown>[] = []
@@ -366,23 +367,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     await this.#pumping
     for (const shell of this.#lanes) for (const job of shell.queue.splice(0)) job.done?.reject(error)
-    for (const exchange of [...this.#exchanges.values()]) exchange.finish()
-  }
-
-  // ── Exchanges ───────────────────────────────────────────────────────────────────────────────────────────────
-
-  #openExchange(id: ExchangeId): Exchange {
-    if (this.#exchanges.has(id)) throw new UsageError('ERR_EXCHANGE_TWICE', 'the exchange was given before')
-    const exchange = new Exchange(id, (answer) => {
-      this.#exchanges.delete(id)
-      try {
-        this.#own.respond(id, answer)
-      } catch (error) {
-        this.#observe({ kind: 'error', error: asError(error) })
-      }
-    })
-    this.#exchanges.set(id, exchange)
-    return exchange
+    this.#sender.close()
   }
 
   // ── The pump: events to turns, turns to one commit, then their effects ────────────────────────────────────────────────────
@@ -504,7 +489,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       try {
         const { consumed } = lane.destination
         const taken = job.event.kind === 'move' && ground !== undefined && lane.source.movedTo === undefined ? this.#taken(shell, lane, job.event.doubtful, ground, now) : undefined
-        const inner = lane.handle(this.#withHeld(shell, job.event), now)
+        const inner = lane.handle(withHeld(shell, job.event), now)
         next ??= taken
         // Another process may have consumed the message meanwhile: then the effect is there already.
         if (job.work !== undefined && lane.destination.consumed > consumed) work = job.work
@@ -563,13 +548,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     for (const waiter of [...shell.waiters]) waiter.settle({ error })
   }
-  /** A consumed request is answered on the exchange that waits for it now, not on the one that waited when its delivery began. */
-  #withHeld(shell: Shell<Tx>, event: LaneEvent): LaneEvent {
-    if (event.kind !== 'consumed') return event
-    const held = shell.holds.get(event.number)
-    return held === undefined || held.exchange.isDone ? event : { ...event, to: held.hold.to }
-  }
-
   /** The commit is durable: now it may be seen. */
   #finish(batch: Batch<Tx>): void {
     const { shell, turn, jobs } = batch
@@ -589,8 +567,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       this.#tokens.use(shell)
     }
     if (batch.next !== undefined) this.#succeeded(shell, batch.next)
-    for (const outbound of turn.transmit) this.#send(shell, outbound)
-    for (const hold of turn.holds) this.#hold(shell, hold)
+    for (const outbound of turn.transmit) this.#sender.send(shell, outbound)
+    for (const hold of turn.holds) this.#sender.hold(shell, hold)
     for (const settlement of turn.settle) this.#settle(shell, settlement)
     if (batch.next !== undefined) this.#goOn(shell, batch.next)
     for (const job of jobs) {
@@ -626,7 +604,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   #goOn(from: Shell<Tx>, { shell, turn }: Next<Tx>): void {
     if (from.lane !== undefined) this.#observe({ kind: 'moved', lane: from.facts.lane, to: shell.facts.lane, report: reportOf(from.lane, { tokenId: shell.facts.tokenId }) })
-    for (const outbound of turn.transmit) this.#send(shell, outbound)
+    for (const outbound of turn.transmit) this.#sender.send(shell, outbound)
     for (const settlement of turn.settle) this.#settle(shell, settlement)
     this.#settleWaiters(shell)
     if (shell.queue.length > 0) this.#wake(shell)
@@ -689,43 +667,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   // ── Effects ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #send(shell: Shell<Tx>, outbound: Outbound): void {
-    if (outbound.to.kind === 'exchange') {
-      const { exchange: id } = outbound.to
-      const exchange = this.#exchanges.get(id)
-      exchange?.offer(outbound)
-      for (const [number, held] of shell.holds) {
-        if (held.exchange.id !== id) continue
-        shell.holds.delete(number)
-        held.exchange.finish()
-      }
-      return
-    }
-    const about = aboutOf(outbound)
-    const over = (hint: Hint | { readonly kind: 'exchange-over' }): void => {
-      if (!this.#abort.signal.aborted && this.#lanes.has(shell.facts.lane)) this.#later(shell, { kind: 'hint', hint, about })
-    }
-    // A lane at rest sends nothing; what it would have sent is due again when it is taken up.
-    if (shell.isDetached) return over({ kind: 'exchange-over' })
-    const { signal } = this.#abort
-    Promise.resolve().then(() => this.#own.transmit(outbound, signal)).then(
-      () => over({ kind: 'exchange-over' }),
-      (cause: unknown) => {
-        // That a peer is not reached is nothing special. Everything else is a mistake of somebody's here, and would only be seen as silence.
-        if (!(cause instanceof TransportFailed) && !signal.aborted) this.#observe({ kind: 'error', error: asError(cause), lane: shell.facts.lane })
-        over({ kind: 'http-failure', cause })
-        over({ kind: 'exchange-over' })
-      },
-    )
-  }
-  /** The exchange of a request waits for the reply; an older one of the same request gives way to it. */
-  #hold(shell: Shell<Tx>, hold: Hold): void {
-    const exchange = this.#exchanges.get(hold.to.exchange)
-    if (exchange === undefined || exchange.isDone) return
-    exchange.hold()
-    shell.holds.get(hold.number)?.exchange.finish()
-    shell.holds.set(hold.number, { exchange, hold, until: this.#own.clock.now() + this.#own.timing.holdReplyMs })
-  }
   #settle(shell: Shell<Tx>, settlement: Settlement): void {
     const { lane } = shell.facts
     switch (settlement.kind) {
