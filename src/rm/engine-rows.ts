@@ -11,7 +11,7 @@ import { type Row, type Store, storeKey, type Write } from '../store/store.ts'
 import { Destination, type ReceivedRow } from './destination.ts'
 import type { LaneFacts, LaneHead } from './lane.ts'
 import { type SentRow, Source } from './source.ts'
-import { decodeRow, headKey, type LaneId, sentKey, type SequenceId } from './turn.ts'
+import { type Content, decodeRow, headKey, type LaneId, sentKey, type SequenceId } from './turn.ts'
 
 /** What a lane is found by, for processes that were not there when it was made. A name of its own at the initiator; at the responder both sequences, the CreateSequence, and the mailbox, which is that of the lane that last came to it. */
 export const nameKey = (name: string): string => storeKey('named', name)
@@ -68,9 +68,18 @@ export class LaneRows {
     for await (const row of this.#store.scan(storeKey('msg', id, 'sent'))) rows.push(Source.readRow(this.#open(id, row)))
     return rows
   }
-  async sentRow(id: LaneId, number: number): Promise<SentRow | undefined> {
-    const row = await this.#row(sentKey(id, number))
-    return row === undefined ? undefined : Source.readRow(this.#open(id, row))
+  /**
+   * The reply that is kept to that request; undefined: none is there.
+   *
+   * @throws {SoapFault | ReplyLost | DeliveryFailed} how it ended otherwise
+   */
+  async reply(facts: LaneFacts, number: number): Promise<Content | undefined> {
+    const found = await this.#row(sentKey(facts.lane, number))
+    if (found === undefined) return undefined
+    const row = Source.readRow(this.#open(facts.lane, found))
+    const error = errorOf(facts, row)
+    if (error !== undefined) throw error
+    return row.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined
   }
   /** The head of one lane, opened. */
   async head(id: LaneId): Promise<LaneHead | undefined> {

@@ -88,10 +88,6 @@ export function isFull<Tx>(shell: Shell<Tx>, size: number): boolean {
   }
   return pending >= shell.maxPending || (pending > 0 && bytes + size > shell.maxPendingBytes)
 }
-/** Tells whoever waits for one of `wants` of that message. */
-export function tell<Tx>(shell: Shell<Tx>, number: number, wants: readonly Waiter['want'][], outcome: { readonly value?: unknown } | { readonly error: unknown }): void {
-  for (const waiter of [...shell.waiters]) if (waiter.number === number && wants.includes(waiter.want)) waiter.settle(outcome)
-}
 /** Who waits on a lane that has moved waits on its successor: for a message by its new number. What is given up is told where it was. */
 export function handOver<Tx>(from: Shell<Tx>, to: Shell<Tx>, succession: Succession): void {
   for (const waiter of [...from.waiters]) {

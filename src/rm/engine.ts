@@ -7,25 +7,27 @@
  * @module
  */
 import { urnUuid } from '../crypto/random.ts'
-import { DeliveryFailed, SoapFault, StoreFailed, TimedOut, TransportFailed, UnknownVersion, UsageError } from '../errors.ts'
+import { DeliveryFailed, SoapFault, StoreFailed, UnknownVersion, UsageError } from '../errors.ts'
 import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { CommitResult, Row, Write } from '../store/store.ts'
 import { Alarm } from './engine-alarm.ts'
 import { batchOf, claimOf, type Footing, type Ground, groundOf, type Handled } from './engine-commit.ts'
 import { Deliveries } from './engine-deliveries.ts'
+import { heed, trust } from './engine-doubt.ts'
 import { Lanes } from './engine-lanes.ts'
-import { type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
-import { errorOf, LaneRows, lostError } from './engine-rows.ts'
+import { type MoveReport, type MoveWish, reportOf, succeed, successorOf } from './engine-move.ts'
+import { LaneRows } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { Sender, withHeld } from './engine-sender.ts'
-import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
+import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, rests, type Shell } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
+import { endCalls, endWaits, tell, tellFromRow, tellOfLane, Waits } from './engine-waits.ts'
 import {
   asError, closedError, type CloseReport, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
 import { Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
-import type { SentRow, SentStatus, Succession } from './source.ts'
+import type { SentStatus, Succession } from './source.ts'
 import { backoff } from './timing.ts'
 import { type Content, emptyTurn, encodeRow, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
 
@@ -37,10 +39,6 @@ const COMMIT_TRIES = 6
 const COMMIT_WAIT_MS = 50
 /** A lane is not looked at more often than this when time does nothing for it. */
 const LEAST_SLEEP_MS = 1_000
-/** So many unprotected refusals in a row end the calls that wait; the messages stay. */
-const HINTS_TO_SUSPEND = 3
-/** One could be a stray answer; while nothing was ever sent in the sequence nothing is lost by believing the first. */
-const DOUBTS_TO_STRAND = 2
 /** A commit that is under way is over after one look more; a crash of the lane may want another. */
 const REPLY_LOOKS = 3
 
@@ -54,6 +52,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #alarm: Alarm<Tx>
   readonly #deliveries: Deliveries<Tx>
   readonly #sender: Sender<Tx>
+  readonly #waits: Waits<Tx>
   readonly #ready = new Set<Shell<Tx>>()
   readonly #abort = new AbortController()
   #pumping: Promise<void> | undefined
@@ -72,6 +71,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     })
     this.#deliveries = new Deliveries<Tx>(options, this.#abort.signal, this.#alarm, later)
     this.#sender = new Sender<Tx>(options, this.#lanes, this.#abort.signal, later)
+    this.#waits = new Waits<Tx>(options.clock, this.#abort.signal, this.#alarm, this.#lanes, (shell) => this.#present(shell))
     this.#scope = new Scope<Shell<Tx>>(options, {
       lane: (id) => this.#lanes.get(id),
       lanes: () => this.#lanes,
@@ -115,13 +115,13 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         const known = (each.lane ?? await this.#present(each)).source.status(key)
         if (known === undefined) continue
         if (known.digest !== digest) throw new UsageError('ERR_KEY_REUSED', `the key of message ${known.number} was given to another message`, { numbers: [known.number] })
-        return this.#ticket(each, key, known.number)
+        return this.#waits.ticket(each, key, known.number)
       }
       if (!isFull(shell, content.body.length)) break
-      await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
+      await this.#waits.until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
     }
     const number = await this.#enqueue(this.#lanes.known(lane), { event: { kind: 'submit', content, shape, key, digest }, tries: 0 })
-    return this.#ticket(this.#lanes.known(lane), key, number as number)
+    return this.#waits.ticket(this.#lanes.known(lane), key, number as number)
   }
 
   /** The words of a verified message. Resolves when all that it changes is durable; a request's exchange may then still wait for its reply. */
@@ -132,8 +132,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const jobs: Promise<unknown>[] = []
     const add = (shell: Shell<Tx>, event: LaneEvent): void => {
       exchange?.begin()
-      shell.hints = 0
-      shell.doubts = 0
+      trust(shell)
       jobs.push(this.#enqueue(shell, { event: event.kind === 'received' ? { ...event, resumes: shell.resumes } : event, exchange, tries: 0 }))
     }
     this.#scope.sort(received, via, exchange, add)
@@ -181,8 +180,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   hint(lane: LaneId, hint: Hint, about?: Outbound): void {
     const shell = this.#lanes.get(lane)
     if (shell === undefined || this.#abort.signal.aborted) return
-    if (hint.kind === 'context-fault') this.#doubt(shell, hint)
-    else if (hint.kind === 'unprotected-fault' || hint.kind === 'refused-answer') this.#suspect(shell, hint)
+    heed(shell, hint, (event) => this.#observe(event))
     this.#later(shell, { kind: 'hint', hint, about: about === undefined ? undefined : aboutOf(about) })
   }
 
@@ -195,7 +193,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       const { source } = await this.#present(shell)
       if (shell !== this.#lanes.known(lane)) continue
       if (source.state === 'ended') return { outcome: source.outcome ?? 'terminated', lost: await this.#lostIn(shell) }
-      await this.#until(shell, { number: undefined, want: 'end' }, wait)
+      await this.#waits.until(shell, { number: undefined, want: 'end' }, wait)
     }
   }
   /** By the numbers that they had, also on sequences that the conversation has left. */
@@ -220,7 +218,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   async quiet(lane: LaneId, wait: Wait): Promise<void> {
     const shell = this.#lanes.known(lane)
     await this.#enqueue(shell, { event: { kind: 'pace', window: 0 }, tries: 0 })
-    if (!(await this.#present(shell)).source.isQuiet) await this.#until(shell, { number: undefined, want: 'quiet' }, wait)
+    if (!(await this.#present(shell)).source.isQuiet) await this.#waits.until(shell, { number: undefined, want: 'quiet' }, wait)
   }
   hurry(lane: LaneId): void { this.#later(this.#lanes.known(lane), { kind: 'pace' }) }
   /** The peer was said to have lost the context, and nothing that is proven has come since. */
@@ -229,14 +227,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   suspend(lane: LaneId, error: Error): void {
     const shell = this.#lanes.known(lane)
     this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: error.message.slice(0, 256) })
-    this.#endWaits(shell, error)
+    endCalls(shell, error)
   }
   /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
   async detach(lane: LaneId): Promise<void> {
     const shell = this.#lanes.known(lane)
     // The token stays in use: nobody shall cancel it under a lane that rests.
     shell.isDetached = true
-    for (const waiter of [...shell.waiters]) waiter.settle({ error: new UsageError('ERR_DETACHED', 'the conversation was detached; what was accepted stays') })
+    endWaits(shell, new UsageError('ERR_DETACHED', 'the conversation was detached; what was accepted stays'))
     await this.#pumping
   }
   attach(lane: LaneId, options: Pick<OpenOptions, 'resumes'> = {}): void {
@@ -254,7 +252,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   async ticket(lane: LaneId, key: string): Promise<Ticket | undefined> {
     const shell = this.#lanes.known(lane)
     const found = await this.#earlier(shell, key) ?? { shell, status: (await this.#present(shell)).source.status(key) }
-    return found.status === undefined ? undefined : this.#ticket(found.shell, key, found.status.number)
+    return found.status === undefined ? undefined : this.#waits.ticket(found.shell, key, found.status.number)
   }
   /**
    * The reply to the request with that key, also one made before a restart.
@@ -269,8 +267,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (status === undefined && shell !== this.#lanes.known(lane)) continue
       if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
       if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
-      if (status.settled === undefined) return (await this.#until(shell, { number: status.number, want: 'reply' }, wait)) as Content
-      const kept = await this.#keptReply(shell, status)
+      if (status.settled === undefined) return (await this.#waits.until(shell, { number: status.number, want: 'reply' }, wait)) as Content
+      const kept = await this.#rows.reply(shell.facts, status.number)
       if (kept !== undefined) return kept
       if (tries === REPLY_LOOKS) throw new StoreFailed('ERR_REPLY_GONE', `the reply to request ${status.number} is not in the store any more`, { numbers: [status.number] })
       // Settled in the machine, but not yet in the store: its commit is under way.
@@ -290,7 +288,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const isDrained = (await this.#present(shell)).source.pendingCount === 0 && shell.queue.length === 0
     if (shell !== this.#lanes.known(lane)) return this.drained(lane, wait)
     if (isDrained) return
-    await this.#until(shell, { number: undefined, want: 'drained' }, wait)
+    await this.#waits.until(shell, { number: undefined, want: 'drained' }, wait)
   }
   /** Messages that are not settled, in order. */
   async pending(lane: LaneId): Promise<readonly PendingMessage[]> {
@@ -362,7 +360,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#tokens.close()
     const error = closedError()
     for (const shell of this.#lanes) {
-      for (const waiter of [...shell.waiters]) waiter.settle({ error })
+      endWaits(shell, error)
       this.#tokens.release(shell)
     }
     await this.#pumping
@@ -546,7 +544,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       job.done?.reject(error)
       job.exchange?.finish()
     }
-    for (const waiter of [...shell.waiters]) waiter.settle({ error })
+    endWaits(shell, error)
   }
   /** The commit is durable: now it may be seen. */
   #finish(batch: Batch<Tx>): void {
@@ -661,7 +659,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#forget(shell)
     const error = new StoreFailed('ERR_LANE_GONE', 'the lane is not in the store')
     for (const job of shell.queue.splice(0)) this.#giveUp(shell, job, error)
-    for (const waiter of [...shell.waiters]) waiter.settle({ error })
+    endWaits(shell, error)
     for (const { exchange } of shell.holds.values()) exchange.finish()
   }
 
@@ -688,38 +686,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const { lane } = shell
     if (lane === undefined) return
     const { source } = lane
-    for (const waiter of [...shell.waiters]) {
-      if (waiter.want === 'end' && source.state === 'ended') waiter.settle({})
-      if (waiter.want === 'drained' && source.pendingCount === 0) waiter.settle({})
-      if (waiter.want === 'quiet' && (source.isQuiet || source.state === 'ended')) waiter.settle({})
-    }
-    for (const go of shell.blocked.splice(0)) go()
+    tellOfLane(shell, source)
     const state = lane.facts.role === 'initiator' ? source.state : lane.destination.state
     if (state === shell.state) return
     shell.state = state
     this.#observe({ kind: 'state', lane: shell.facts.lane, state })
-  }
-
-  /** Refusals without proof: the calls that wait are told, nothing else changes. */
-  #suspect(shell: Shell<Tx>, hint: Hint): void {
-    const reason = hint.kind === 'unprotected-fault' ? hint.fault.subcode ?? hint.fault.rmFault ?? hint.fault.code : hint.kind === 'context-fault' ? hint.code : hint.kind
-    shell.hints++
-    // A refusal to create the sequence at all is not going to change by being asked three times.
-    const isRefusal = hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'CreateSequenceRefused' && shell.lane?.source.state === 'creating'
-    if (shell.hints < HINTS_TO_SUSPEND && !isRefusal) return
-    if (shell.hints === HINTS_TO_SUSPEND || isRefusal) this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: reason.slice(0, 128) })
-    this.#endWaits(shell, new TransportFailed('ERR_PEER_REFUSES', `the peer answers without protection: ${reason.slice(0, 128)}`, { retryable: true, tokenId: shell.facts.tokenId }))
-  }
-  #endWaits(shell: Shell<Tx>, error: Error): void {
-    for (const waiter of [...shell.waiters]) if (waiter.want !== 'end' && waiter.want !== 'quiet') waiter.settle({ error })
-  }
-  /** The peer may have lost the context. Where the conversation can go on without it, that is for others to bring about; here nothing changes. */
-  #doubt(shell: Shell<Tx>, hint: Hint & { kind: 'context-fault' }): void {
-    shell.doubts++
-    if (!shell.resumes && hint.says === 'lost') return this.#suspect(shell, hint)
-    const { source } = shell.lane ?? {}
-    if (source === undefined || !MOVABLE.has(source.state)) return
-    if (hint.proven || hint.says === 'expired' || source.state === 'creating' || shell.doubts >= DOUBTS_TO_STRAND) this.#observe({ kind: 'stranded', lane: shell.facts.lane, why: hint.says })
   }
 
   // ── Lanes in memory, rows in the store ────────────────────────────────────────────────────────────────────────────────────
@@ -748,20 +719,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     shell.headText = new TextDecoder().decode(encodeRow(kept.head))
     shell.sleepUntil = 0
     // Settled while we were away from it: whoever waits is told from the rows.
-    for (const row of kept.sent) if (row.settled !== undefined && shell.waiters.size > 0) this.#tellFromRow(shell, row)
+    for (const row of kept.sent) if (row.settled !== undefined && shell.waiters.size > 0) tellFromRow(shell, row)
     this.#rename(shell)
-  }
-  #tellFromRow(shell: Shell<Tx>, row: SentRow): void {
-    const error = errorOf(shell.facts, row)
-    if (error === undefined || row.settled === 'replied' || row.settled === 'reply-lost') tell(shell, row.number, ['acknowledged'], {})
-    else tell(shell, row.number, ['acknowledged'], { error })
-    tell(shell, row.number, ['reply'], error !== undefined ? { error } : { value: row.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined })
-  }
-  async #keptReply(shell: Shell<Tx>, status: SentStatus): Promise<Content | undefined> {
-    const row = await this.#rows.sentRow(shell.facts.lane, status.number)
-    const error = row === undefined ? undefined : errorOf(shell.facts, row)
-    if (error !== undefined) throw error
-    return row?.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined
   }
 
   #rename(shell: Shell<Tx>): void {
@@ -772,66 +731,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#lanes.forget(shell)
     this.#ready.delete(shell)
     this.#tokens.release(shell)
-  }
-
-  // ── Waiting ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** An abort or a time limit ends the waiting; what was accepted stays accepted. */
-  #until(shell: Shell<Tx>, what: Pick<Waiter, 'number' | 'want'>, wait: Wait, also?: (settle: Waiter['settle']) => void): Promise<unknown> {
-    const { signal, timeoutMs } = wait
-    if (signal?.aborted) return Promise.reject(signal.reason)
-    if (this.#abort.signal.aborted) return Promise.reject(closedError())
-    return new Promise((resolve, reject) => {
-      const ends: (() => void)[] = []
-      const waiter: Waiter = {
-        ...what, home: shell.waiters,
-        settle: (outcome) => {
-          waiter.home.delete(waiter)
-          for (const end of ends) end()
-          if ('error' in outcome) reject(outcome.error)
-          else resolve(outcome.value)
-        },
-      }
-      shell.waiters.add(waiter)
-      this.#alarm.set()
-      also?.(waiter.settle)
-      if (timeoutMs !== undefined) ends.push(this.#own.clock.alarm(this.#own.clock.now() + timeoutMs, () => waiter.settle({ error: new TimedOut('ERR_TIMEOUT', `not within ${timeoutMs} ms; what was accepted stays accepted`, { retryable: true }) }), 'awaited'))
-      if (signal !== undefined) {
-        const onAbort = (): void => waiter.settle({ error: signal.reason })
-        signal.addEventListener('abort', onAbort, { once: true })
-        ends.push(() => signal.removeEventListener('abort', onAbort))
-      }
-    })
-  }
-  #ticket(shell: Shell<Tx>, key: string, number: number): Ticket {
-    let [at, now] = [shell, number]
-    /** Where the message is by now. */
-    const place = (): Shell<Tx> => {
-      for (;;) {
-        const next = at.movedTo === undefined ? undefined : this.#lanes.get(at.movedTo.lane)
-        const renumbered = at.movedTo === undefined ? undefined : numberIn(at.movedTo, now)
-        if (next === undefined || renumbered === undefined) return at
-        at = next
-        now = renumbered
-      }
-    }
-    const acknowledged = async (wait: Wait = {}): Promise<void> => {
-      for (;;) {
-        const here = place()
-        const status = (await this.#present(here)).source.status(key)
-        if (here !== place()) continue
-        if (status?.settled === 'lost') throw lostError(here.facts, now)
-        if (status?.acknowledged) return
-        return void await this.#until(here, { number: now, want: 'acknowledged' }, wait)
-      }
-    }
-    return {
-      key, acknowledged,
-      get number() {
-        place()
-        return now
-      },
-    }
   }
   /** The machines, restored when a failed commit has dropped them. */
   async #present(shell: Shell<Tx>): Promise<Lane> {
@@ -853,5 +752,3 @@ function roundOf<Tx>({ queue, isNew }: Shell<Tx>): number {
   const move = queue.findIndex((job) => job.successor !== undefined)
   return move < 0 ? queue.length : isNew && move > 0 ? move : move + 1
 }
-/** Where something may still be open that a successor can take over, or give up. */
-const MOVABLE: ReadonlySet<string> = new Set(['creating', 'open', 'full', 'draining', 'closed'])
