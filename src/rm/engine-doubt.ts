@@ -7,7 +7,7 @@
 import { TransportFailed } from '../errors.ts'
 import type { Shell } from './engine-shell.ts'
 import { endCalls } from './engine-waits.ts'
-import type { EngineEvent } from './engine-words.ts'
+import type { Observe } from './engine-words.ts'
 import type { Hint } from './turn.ts'
 
 /** So many unprotected refusals in a row end the calls that wait; the messages stay. */
@@ -15,7 +15,7 @@ const HINTS_TO_SUSPEND = 3
 /** One could be a stray answer; while nothing was ever sent in the sequence nothing is lost by believing the first. */
 const DOUBTS_TO_STRAND = 2
 
-export function heed<Tx>(shell: Shell<Tx>, hint: Hint, observe: (event: EngineEvent) => void): void {
+export function heed<Tx>(shell: Shell<Tx>, hint: Hint, observe: Observe): void {
   if (hint.kind === 'context-fault') doubt(shell, hint, observe)
   else if (hint.kind === 'unprotected-fault' || hint.kind === 'refused-answer') suspect(shell, hint, observe)
 }
@@ -26,7 +26,7 @@ export function trust<Tx>(shell: Shell<Tx>): void {
 }
 
 /** Refusals without proof: the calls that wait are told, nothing else changes. */
-function suspect<Tx>(shell: Shell<Tx>, hint: Hint, observe: (event: EngineEvent) => void): void {
+function suspect<Tx>(shell: Shell<Tx>, hint: Hint, observe: Observe): void {
   const reason = hint.kind === 'unprotected-fault' ? hint.fault.subcode ?? hint.fault.rmFault ?? hint.fault.code : hint.kind === 'context-fault' ? hint.code : hint.kind
   shell.hints++
   // A refusal to create the sequence at all is not going to change by being asked three times.
@@ -36,7 +36,7 @@ function suspect<Tx>(shell: Shell<Tx>, hint: Hint, observe: (event: EngineEvent)
   endCalls(shell, new TransportFailed('ERR_PEER_REFUSES', `the peer answers without protection: ${reason.slice(0, 128)}`, { retryable: true, tokenId: shell.facts.tokenId }))
 }
 /** The peer may have lost the context. Where the conversation can go on without it, that is for others to bring about; here nothing changes. */
-function doubt<Tx>(shell: Shell<Tx>, hint: Hint & { kind: 'context-fault' }, observe: (event: EngineEvent) => void): void {
+function doubt<Tx>(shell: Shell<Tx>, hint: Hint & { kind: 'context-fault' }, observe: Observe): void {
   shell.doubts++
   if (!shell.resumes && hint.says === 'lost') return suspect(shell, hint, observe)
   const { source } = shell.lane ?? {}

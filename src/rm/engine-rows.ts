@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { DeliveryFailed, KeyMissing, ReplyLost, SealBroken, SoapFault } from '../errors.ts'
+import { DeliveryFailed, KeyMissing, ReplyLost, SealBroken, SoapFault, UnknownVersion } from '../errors.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { SctSerializer } from '../serializer/serializer.ts'
 import { type Row, type Store, storeKey, type Write } from '../store/store.ts'
@@ -45,6 +45,21 @@ export class LaneRows {
     const rest = row.key.slice(storeKey('lane').length)
     const lane = rest.slice(rest.indexOf(':') + 1, -1)
     return decodeRow<LaneHead>(this.#serializer.open('lane', { parts: [lane, row.key] }, row.value))
+  }
+  /** Every head that opens, and what is the matter with the others. */
+  async openHeads(): Promise<{ readonly heads: readonly { readonly head: LaneHead; readonly row: Row }[]; readonly quarantined: { key: string; error: unknown }[] }> {
+    const heads: { head: LaneHead; row: Row }[] = []
+    const quarantined: { key: string; error: unknown }[] = []
+    for await (const row of this.heads()) {
+      try {
+        heads.push({ head: this.openHead(row), row })
+      } catch (error) {
+        // A record of a later release: going on without it would forget what it holds.
+        if (error instanceof UnknownVersion) throw error
+        quarantined.push({ key: row.key, error })
+      }
+    }
+    return { heads, quarantined }
   }
   /** Undefined: one that does not open is somebody else's to report. */
   openOrNone(row: Row): LaneHead | undefined {

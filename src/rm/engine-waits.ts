@@ -4,16 +4,17 @@
  * @module
  */
 import type { Clock } from '../clock.ts'
-import { TimedOut } from '../errors.ts'
+import { DeliveryFailed, SoapFault, TimedOut } from '../errors.ts'
 import type { Wait } from '../options.ts'
 import type { Alarm } from './engine-alarm.ts'
 import type { Lanes } from './engine-lanes.ts'
 import { numberIn } from './engine-move.ts'
 import { errorOf, lostError } from './engine-rows.ts'
 import type { Shell, Waiter } from './engine-shell.ts'
-import { closedError, type Ticket } from './engine-words.ts'
+import { closedError, type Observe, type Ticket } from './engine-words.ts'
 import type { Lane } from './lane.ts'
-import type { SentRow, Source } from './source.ts'
+import type { SentRow } from './source.ts'
+import type { Settlement } from './turn.ts'
 
 export class Waits<Tx> {
   readonly #clock: Clock
@@ -89,9 +90,39 @@ export class Waits<Tx> {
   }
 }
 
-/** Tells whoever waits for one of `wants` of that message. */
-export function tell<Tx>(shell: Shell<Tx>, number: number, wants: readonly Waiter['want'][], outcome: { readonly value?: unknown } | { readonly error: unknown }): void {
-  for (const waiter of [...shell.waiters]) if (waiter.number === number && wants.includes(waiter.want)) waiter.settle(outcome)
+/** The fourth part of a turn: whoever waits is told what has become of a message, and so are those who watch. */
+export function settle<Tx>(shell: Shell<Tx>, settlement: Settlement, observe: Observe): void {
+  const { lane } = shell.facts
+  switch (settlement.kind) {
+    case 'acknowledged':
+      observe({ kind: 'acknowledged', lane, number: settlement.number })
+      return tell(shell, settlement.number, ['acknowledged'], {})
+    case 'replied':
+      return tell(shell, settlement.number, ['reply'], { value: settlement.content })
+    case 'failed':
+      if (!(settlement.error instanceof SoapFault)) observe({ kind: 'lost', lane, numbers: [settlement.number], reason: settlement.error.message })
+      return tell(shell, settlement.number, settlement.error instanceof DeliveryFailed ? ['acknowledged', 'reply'] : ['reply'], { error: settlement.error })
+    case 'retransmitted': return observe({ kind: 'retransmit', lane, number: settlement.number, tries: settlement.tries })
+    case 'stranded': return observe({ kind: 'stranded', lane, why: 'sequence' })
+    case 'alarm': return observe({ kind: 'error', error: settlement.error, lane })
+    case 'state': return
+  }
+}
+/** The same for what the lane itself has come to; whoever waits for room looks again. */
+export function tellOfLane<Tx>(shell: Shell<Tx>, observe: Observe): void {
+  const { lane } = shell
+  if (lane === undefined) return
+  const { source } = lane
+  for (const waiter of [...shell.waiters]) {
+    if (waiter.want === 'end' && source.state === 'ended') waiter.settle({})
+    if (waiter.want === 'drained' && source.pendingCount === 0) waiter.settle({})
+    if (waiter.want === 'quiet' && (source.isQuiet || source.state === 'ended')) waiter.settle({})
+  }
+  for (const go of shell.blocked.splice(0)) go()
+  const state = lane.facts.role === 'initiator' ? source.state : lane.destination.state
+  if (state === shell.state) return
+  shell.state = state
+  observe({ kind: 'state', lane: shell.facts.lane, state })
 }
 /** What was settled while nobody here was told. */
 export function tellFromRow<Tx>(shell: Shell<Tx>, row: SentRow): void {
@@ -100,19 +131,14 @@ export function tellFromRow<Tx>(shell: Shell<Tx>, row: SentRow): void {
   else tell(shell, row.number, ['acknowledged'], { error })
   tell(shell, row.number, ['reply'], error !== undefined ? { error } : { value: row.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined })
 }
-/** Tells whoever waits for what the lane has come to; whoever waits for room looks again. */
-export function tellOfLane<Tx>(shell: Shell<Tx>, source: Source): void {
-  for (const waiter of [...shell.waiters]) {
-    if (waiter.want === 'end' && source.state === 'ended') waiter.settle({})
-    if (waiter.want === 'drained' && source.pendingCount === 0) waiter.settle({})
-    if (waiter.want === 'quiet' && (source.isQuiet || source.state === 'ended')) waiter.settle({})
-  }
-  for (const go of shell.blocked.splice(0)) go()
-}
 /** The calls that wait for messages, or for room; who waits for the lane itself goes on waiting. */
 export function endCalls<Tx>(shell: Shell<Tx>, error: Error): void {
   for (const waiter of [...shell.waiters]) if (waiter.want !== 'end' && waiter.want !== 'quiet') waiter.settle({ error })
 }
 export function endWaits<Tx>(shell: Shell<Tx>, error: Error): void {
   for (const waiter of [...shell.waiters]) waiter.settle({ error })
+}
+/** Tells whoever waits for one of `wants` of that message. */
+function tell<Tx>(shell: Shell<Tx>, number: number, wants: readonly Waiter['want'][], outcome: { readonly value?: unknown } | { readonly error: unknown }): void {
+  for (const waiter of [...shell.waiters]) if (waiter.number === number && wants.includes(waiter.want)) waiter.settle(outcome)
 }

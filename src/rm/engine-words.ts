@@ -122,6 +122,7 @@ export type EngineEvent =
   | { readonly kind: 'moved'; readonly lane: LaneId; readonly to: LaneId; readonly report: MoveReport }
   | { readonly kind: 'security'; readonly code: string; readonly detail?: string; readonly lane?: LaneId }
   | { readonly kind: 'error'; readonly error: Error; readonly lane?: LaneId }
+export type Observe = (event: EngineEvent) => void
 /** How a received message came: as an inbound request, or as the answer to one of ours. */
 export type Via = { readonly kind: 'exchange'; readonly exchange: ExchangeId } | { readonly kind: 'answer'; readonly lane: LaneId; readonly to: Outbound }
 

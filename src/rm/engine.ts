@@ -7,10 +7,10 @@
  * @module
  */
 import { urnUuid } from '../crypto/random.ts'
-import { DeliveryFailed, SoapFault, StoreFailed, UnknownVersion, UsageError } from '../errors.ts'
+import { StoreFailed, UnknownVersion, UsageError } from '../errors.ts'
 import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
-import type { CommitResult, Row, Write } from '../store/store.ts'
+import type { CommitResult, Write } from '../store/store.ts'
 import { Alarm } from './engine-alarm.ts'
 import { batchOf, claimOf, type Footing, type Ground, groundOf, type Handled } from './engine-commit.ts'
 import { Deliveries } from './engine-deliveries.ts'
@@ -22,14 +22,14 @@ import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { Sender, withHeld } from './engine-sender.ts'
 import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, rests, type Shell } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
-import { endCalls, endWaits, tell, tellFromRow, tellOfLane, Waits } from './engine-waits.ts'
+import { endCalls, endWaits, settle, tellFromRow, tellOfLane, Waits } from './engine-waits.ts'
 import {
-  asError, closedError, type CloseReport, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
+  asError, closedError, type CloseReport, type EngineOptions, type LaneStatus, type Observe, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
-import { Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
+import { Lane, type LaneEvent, type LaneFacts, type LaneSettings, type LaneTurn } from './lane.ts'
 import type { SentStatus, Succession } from './source.ts'
 import { backoff } from './timing.ts'
-import { type Content, emptyTurn, encodeRow, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
+import { type Content, emptyTurn, encodeRow, type Hint, type LaneId, type Outbound, type Received } from './turn.ts'
 
 export type { MoveReport } from './engine-move.ts'
 export type * from './engine-words.ts'
@@ -44,10 +44,12 @@ const REPLY_LOOKS = 3
 
 export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #own: EngineOptions<Tx>
+  readonly #mint = (): string => urnUuid(this.#own.random)
+  readonly #observe: Observe = (event) => this.#own.observe?.(event)
   readonly #lanes = new Lanes<Tx>()
   readonly #scope: Scope<Shell<Tx>>
   readonly #rows: LaneRows
-  readonly #settings: ConstructorParameters<typeof Lane>[1]
+  readonly #settings: LaneSettings
   readonly #tokens: Tokens
   readonly #alarm: Alarm<Tx>
   readonly #deliveries: Deliveries<Tx>
@@ -61,7 +63,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#own = options
     this.#rows = new LaneRows(options.store, options.serializer)
     this.#tokens = new Tokens(options.security, this.#rows)
-    this.#settings = { timing: options.timing, limits: options.limits, mint: () => this.#mint() }
+    this.#settings = { timing: options.timing, limits: options.limits, mint: this.#mint }
     const later: Later<Tx> = (shell, event, work) => this.#later(shell, event, work)
     this.#alarm = new Alarm<Tx>(options.clock, {
       lanes: this.#lanes,
@@ -80,7 +82,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         this.#tokens.use(shell)
         return shell
       },
-      mint: () => this.#mint(),
+      mint: this.#mint,
     })
   }
 
@@ -180,7 +182,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   hint(lane: LaneId, hint: Hint, about?: Outbound): void {
     const shell = this.#lanes.get(lane)
     if (shell === undefined || this.#abort.signal.aborted) return
-    heed(shell, hint, (event) => this.#observe(event))
+    heed(shell, hint, this.#observe)
     this.#later(shell, { kind: 'hint', hint, about: about === undefined ? undefined : aboutOf(about) })
   }
 
@@ -211,7 +213,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   async move(lane: LaneId, wish: MoveWish): Promise<MoveReport> {
     this.#assertRunning()
     const shell = this.#lanes.known(lane)
-    const successor = successorOf(shell.facts, wish.token, () => this.#mint(), this.#own.clock.now())
+    const successor = successorOf(shell.facts, wish.token, this.#mint, this.#own.clock.now())
     return await this.#enqueue(shell, { event: { kind: 'move', to: successor.lane, doubtful: wish.doubtful, behind: wish.behind }, successor, tries: 0 }) as MoveReport
   }
   /** Sends nothing new until `hurry`, and resolves when everything that was sent has come to its end. */
@@ -318,17 +320,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   /** Takes up everything that the store holds: tokens first, then lanes. Call it once, before anything else. */
   async restore(): Promise<RestoreReport> {
-    const quarantined: { key: string; error: unknown }[] = []
-    const heads: { head: LaneHead; row: Row }[] = []
-    for await (const row of this.#rows.heads()) {
-      try {
-        heads.push({ head: this.#rows.openHead(row), row })
-      } catch (error) {
-        // A record of a later release: going on without it would forget what it holds.
-        if (error instanceof UnknownVersion) throw error
-        quarantined.push({ key: row.key, error })
-      }
-    }
+    const { heads, quarantined } = await this.#rows.openHeads()
     const tokens = await this.#tokens.restore(new Set(heads.map(({ head }) => head.facts.tokenId)), quarantined)
     let lanes = 0
     for (const { head, row } of heads) {
@@ -565,21 +557,22 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       this.#tokens.use(shell)
     }
     if (batch.next !== undefined) this.#succeeded(shell, batch.next)
-    for (const outbound of turn.transmit) this.#sender.send(shell, outbound)
-    for (const hold of turn.holds) this.#sender.hold(shell, hold)
-    for (const settlement of turn.settle) this.#settle(shell, settlement)
+    this.#carryOut(shell, turn)
     if (batch.next !== undefined) this.#goOn(shell, batch.next)
     for (const job of jobs) {
       const error = batch.refused.get(job)
       if (job.event.kind === 'consumed') this.#deliveries.consumed(shell, job.event.number)
       if (error === undefined) job.done?.resolve(this.#resultOf(shell, job.event))
-      else {
-        job.done?.reject(error)
-      }
+      else job.done?.reject(error)
       job.exchange?.end()
     }
-    this.#settleWaiters(shell)
+    tellOfLane(shell, this.#observe)
     this.#deliveries.next(shell)
+  }
+  #carryOut(shell: Shell<Tx>, turn: LaneTurn): void {
+    for (const outbound of turn.transmit) this.#sender.send(shell, outbound)
+    for (const hold of turn.holds) this.#sender.hold(shell, hold)
+    for (const settlement of turn.settle) settle(shell, settlement, this.#observe)
   }
   #resultOf({ lane }: Shell<Tx>, event: LaneEvent): unknown {
     if (event.kind === 'submit') return lane?.source.status(event.key)?.number
@@ -602,9 +595,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   #goOn(from: Shell<Tx>, { shell, turn }: Next<Tx>): void {
     if (from.lane !== undefined) this.#observe({ kind: 'moved', lane: from.facts.lane, to: shell.facts.lane, report: reportOf(from.lane, { tokenId: shell.facts.tokenId }) })
-    for (const outbound of turn.transmit) this.#sender.send(shell, outbound)
-    for (const settlement of turn.settle) this.#settle(shell, settlement)
-    this.#settleWaiters(shell)
+    this.#carryOut(shell, turn)
+    tellOfLane(shell, this.#observe)
     if (shell.queue.length > 0) this.#wake(shell)
   }
   /** D2: a commit that did not come about is a crash of the lane. */
@@ -663,36 +655,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const { exchange } of shell.holds.values()) exchange.finish()
   }
 
-  // ── Effects ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #settle(shell: Shell<Tx>, settlement: Settlement): void {
-    const { lane } = shell.facts
-    switch (settlement.kind) {
-      case 'acknowledged':
-        this.#observe({ kind: 'acknowledged', lane, number: settlement.number })
-        return tell(shell, settlement.number, ['acknowledged'], {})
-      case 'replied':
-        return tell(shell, settlement.number, ['reply'], { value: settlement.content })
-      case 'failed':
-        if (!(settlement.error instanceof SoapFault)) this.#observe({ kind: 'lost', lane, numbers: [settlement.number], reason: settlement.error.message })
-        return tell(shell, settlement.number, settlement.error instanceof DeliveryFailed ? ['acknowledged', 'reply'] : ['reply'], { error: settlement.error })
-      case 'retransmitted': return this.#observe({ kind: 'retransmit', lane, number: settlement.number, tries: settlement.tries })
-      case 'stranded': return this.#observe({ kind: 'stranded', lane, why: 'sequence' })
-      case 'alarm': return this.#observe({ kind: 'error', error: settlement.error, lane })
-      case 'state': return
-    }
-  }
-  #settleWaiters(shell: Shell<Tx>): void {
-    const { lane } = shell
-    if (lane === undefined) return
-    const { source } = lane
-    tellOfLane(shell, source)
-    const state = lane.facts.role === 'initiator' ? source.state : lane.destination.state
-    if (state === shell.state) return
-    shell.state = state
-    this.#observe({ kind: 'state', lane: shell.facts.lane, state })
-  }
-
   // ── Lanes in memory, rows in the store ────────────────────────────────────────────────────────────────────────────────────
 
   #shell(facts: LaneFacts, options: Pick<OpenOptions, 'maxPending' | 'maxPendingBytes' | 'resumes'> = {}): Shell<Tx> {
@@ -743,8 +705,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #assertRunning(): void {
     if (this.#abort.signal.aborted) throw closedError()
   }
-  #mint(): string { return urnUuid(this.#own.random) }
-  #observe(event: EngineEvent): void { this.#own.observe?.(event) }
 }
 
 /** Up to a move: what was asked behind it is the successor's. A lane that was never written is written first. */
