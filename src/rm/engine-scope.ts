@@ -278,9 +278,9 @@ export class Scope<S extends Scoped> {
   }
 }
 
-/** Neither the back-channel nor, octet by octet, what the sequence is bound to. */
 /** The sequence that a message is about. */
 const nameOf = ({ sequence, body }: Received): SequenceId | undefined => sequence?.id ?? ('sequence' in body ? body.sequence : undefined)
+/** Neither the back-channel nor, octet by octet, what the sequence is bound to. */
 const isElsewhere = (address: ReceivedAddress | undefined, bound: Endpoint | undefined): boolean =>
   address !== undefined && 'address' in address && !(bound !== undefined && 'address' in bound && bound.address === address.address)
 const endpointOf = (acksTo: ReceivedAddress): Endpoint | undefined => ('address' in acksTo ? { kind: acksTo.kind, address: acksTo.address } : undefined)

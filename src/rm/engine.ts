@@ -4,6 +4,11 @@
  * crash of its lane: the machines are dropped, restored from the store, and the events are handled again. Whatever names a sequence
  * is believed only under the token of that sequence (D9). Knows no XML, no sockets and no keys.
  *
+ * Here are the verbs, the pump and the taking up of what is stored. Beside it, in `engine-*`: which lanes there are (lanes) and which one a received
+ * element is about (scope); what a commit compares and writes (commit, rows, tokens); what leaves and what is answered (sender, exchange), what goes to
+ * the application (deliveries) and who is told (waits); when time has something to do (alarm), what is made of hints (doubt), how a conversation
+ * goes on on another sequence (move).
+ *
  * @module
  */
 import { urnUuid } from '../crypto/random.ts'
@@ -149,35 +154,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     await Promise.allSettled(jobs)
   }
 
-  /** The lanes of the mailbox: those with something in it, in the order in which they were made. */
-  async #mailbox(received: Received, address: string): Promise<readonly Shell<Tx>[]> {
-    const shells: Shell<Tx>[] = []
-    const now = this.#own.clock.now()
-    for (const shell of this.#scope.mailbox(received, address)) {
-      const lane = shell.lane ?? await this.#present(shell).catch(() => undefined)
-      lane?.destination.noticed(now)
-      if (lane !== undefined && lane.waiting(now) > 0) shells.push(shell)
-    }
-    return shells
-  }
-  /** Lanes that another process has made on this store. False: nothing can be said now; the peer will ask again. */
-  async #takeUpStrange(received: Received): Promise<boolean> {
-    try {
-      for (const key of this.#scope.strange(received)) {
-        const found = await this.#rows.indexed(key)
-        const head = found === undefined || this.#lanes.has(found.lane) ? undefined : await this.#rows.head(found.lane)
-        if (head === undefined || this.#lanes.has(head.facts.lane)) continue
-        const shell = this.#shell(head.facts)
-        shell.isNew = false
-        this.#tokens.use(shell)
-      }
-      return !this.#abort.signal.aborted
-    } catch (error) {
-      this.#observe({ kind: 'error', error: asError(error) })
-      return false
-    }
-  }
-
   /** What may be known without proof. `about` is the message in whose exchange it came. */
   hint(lane: LaneId, hint: Hint, about?: Outbound): void {
     const shell = this.#lanes.get(lane)
@@ -197,12 +173,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (source.state === 'ended') return { outcome: source.outcome ?? 'terminated', lost: await this.#lostIn(shell) }
       await this.#waits.until(shell, { number: undefined, want: 'end' }, wait)
     }
-  }
-  /** By the numbers that they had, also on sequences that the conversation has left. */
-  async #lostIn(shell: Shell<Tx>): Promise<readonly number[]> {
-    const chain = [...this.#lanes.predecessors(shell)].reverse()
-    const rows = await Promise.all([...chain, shell.facts.lane].map((lane) => this.#rows.sent(lane)))
-    return rows.flat().filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number)
   }
   /**
    * The conversation goes on on a new sequence under that token; callers keep the lane's name, keys, tickets and waits. Durable when it
@@ -276,13 +246,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       // Settled in the machine, but not yet in the store: its commit is under way.
       await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
-  }
-  async #earlier(of: Shell<Tx>, key: string): Promise<{ readonly shell: Shell<Tx>; readonly status: SentStatus } | undefined> {
-    for (const shell of this.#lanes.before(of)) {
-      const status = (await this.#present(shell)).source.status(key)
-      if (status !== undefined) return { shell, status }
-    }
-    return undefined
   }
   /** Resolves when nothing is pending. */
   async drained(lane: LaneId, wait: Wait = {}): Promise<void> {
@@ -360,7 +323,62 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#sender.close()
   }
 
-  // ── The pump: events to turns, turns to one commit, then their effects ────────────────────────────────────────────────────
+  // ── What the verbs are made of ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The lanes of the mailbox: those with something in it, in the order in which they were made. */
+  async #mailbox(received: Received, address: string): Promise<readonly Shell<Tx>[]> {
+    const shells: Shell<Tx>[] = []
+    const now = this.#own.clock.now()
+    for (const shell of this.#scope.mailbox(received, address)) {
+      const lane = shell.lane ?? await this.#present(shell).catch(() => undefined)
+      lane?.destination.noticed(now)
+      if (lane !== undefined && lane.waiting(now) > 0) shells.push(shell)
+    }
+    return shells
+  }
+  /** Lanes that another process has made on this store. False: nothing can be said now; the peer will ask again. */
+  async #takeUpStrange(received: Received): Promise<boolean> {
+    try {
+      for (const key of this.#scope.strange(received)) {
+        const found = await this.#rows.indexed(key)
+        const head = found === undefined || this.#lanes.has(found.lane) ? undefined : await this.#rows.head(found.lane)
+        if (head === undefined || this.#lanes.has(head.facts.lane)) continue
+        const shell = this.#shell(head.facts)
+        shell.isNew = false
+        this.#tokens.use(shell)
+      }
+      return !this.#abort.signal.aborted
+    } catch (error) {
+      this.#observe({ kind: 'error', error: asError(error) })
+      return false
+    }
+  }
+  /** By the numbers that they had, also on sequences that the conversation has left. */
+  async #lostIn(shell: Shell<Tx>): Promise<readonly number[]> {
+    const chain = [...this.#lanes.predecessors(shell)].reverse()
+    const rows = await Promise.all([...chain, shell.facts.lane].map((lane) => this.#rows.sent(lane)))
+    return rows.flat().filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number)
+  }
+  async #earlier(of: Shell<Tx>, key: string): Promise<{ readonly shell: Shell<Tx>; readonly status: SentStatus } | undefined> {
+    for (const shell of this.#lanes.before(of)) {
+      const status = (await this.#present(shell)).source.status(key)
+      if (status !== undefined) return { shell, status }
+    }
+    return undefined
+  }
+  /** The machines, restored when a failed commit has dropped them. */
+  async #present(shell: Shell<Tx>): Promise<Lane> {
+    for (;;) {
+      if (shell.lane !== undefined) return shell.lane
+      this.#assertRunning()
+      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
+    }
+  }
+  #assertRunning(): void {
+    if (this.#abort.signal.aborted) throw closedError()
+  }
+
+  // ── The pump: events to turns, turns to one commit, then their effects ─────────────────────────────────────────────────────
 
   #enqueue(shell: Shell<Tx>, job: Job<Tx>): Promise<unknown> {
     if (this.#abort.signal.aborted) return Promise.reject(closedError())
@@ -417,6 +435,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
   }
 
+  /** What a lane has to commit in this round; undefined: nothing now. */
   async #prepare(shell: Shell<Tx>, tokensWritten: Set<TokenId>): Promise<Batch<Tx> | undefined> {
     if (shell.queue.length === 0) return undefined
     const footing = await this.#footing(shell, tokensWritten)
@@ -505,39 +524,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     return { jobs, turn, refused, work, next }
   }
-  #refuseMove(shell: Shell<Tx>, error: UsageError): void {
-    for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
-      shell.queue.splice(shell.queue.indexOf(job), 1)
-      job.done?.reject(error)
-    }
-  }
-  #taken(from: Shell<Tx>, old: Lane, doubtful: MoveWish['doubtful'], { facts, writesToken }: Ground, now: number): Next<Tx> {
-    const { lane, turn } = succeed(old, facts, doubtful, this.#settings, now)
-    return { shell: newShell<Tx>(facts, from), lane, turn, headText: new TextDecoder().decode(lane.headRow().value), writesToken }
-  }
-  /** The lane was moved, by another process or in a commit that was not heard of: who waits here goes along. */
-  async #follow(shell: Shell<Tx>, succession: Succession): Promise<void> {
-    const known = this.#lanes.get(succession.lane)
-    const head = known === undefined ? await this.#rows.head(succession.lane) : undefined
-    const to = known ?? (head === undefined ? undefined : this.#shell(head.facts, shell))
-    if (to === undefined) return
-    if (known === undefined) {
-      Object.assign(to, { isNew: false, isDetached: shell.isDetached })
-      this.#tokens.use(to)
-      this.#observe({ kind: 'moved', lane: shell.facts.lane, to: to.facts.lane, report: reportOf(shell.lane ?? await this.#present(shell), { tokenId: to.facts.tokenId }) })
-    }
-    handOver(shell, to, succession)
-    this.#later(to, { kind: 'time' })
-  }
-  /** What is asked for cannot be: nothing was written, and nothing is tried again. */
-  #refuse(shell: Shell<Tx>, error: UsageError): void {
-    this.#forget(shell)
-    for (const job of shell.queue.splice(0)) {
-      job.done?.reject(error)
-      job.exchange?.finish()
-    }
-    endWaits(shell, error)
-  }
+
   /** The commit is durable: now it may be seen. */
   #finish(batch: Batch<Tx>): void {
     const { shell, turn, jobs } = batch
@@ -581,11 +568,37 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const { tokenId, sequence } = this.status(to.lane) ?? lane.facts
     return reportOf(lane, { tokenId, ...(sequence === undefined ? {} : { sequence }) })
   }
+
+  // ── Moves: the lane that takes over is written in the commit of the old one ────────────────────────────────────────────────
+
+  #refuseMove(shell: Shell<Tx>, error: UsageError): void {
+    for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
+      shell.queue.splice(shell.queue.indexOf(job), 1)
+      job.done?.reject(error)
+    }
+  }
+  #taken(from: Shell<Tx>, old: Lane, doubtful: MoveWish['doubtful'], { facts, writesToken }: Ground, now: number): Next<Tx> {
+    const { lane, turn } = succeed(old, facts, doubtful, this.#settings, now)
+    return { shell: newShell<Tx>(facts, from), lane, turn, headText: new TextDecoder().decode(lane.headRow().value), writesToken }
+  }
+  /** The lane was moved, by another process or in a commit that was not heard of: who waits here goes along. */
+  async #follow(shell: Shell<Tx>, succession: Succession): Promise<void> {
+    const known = this.#lanes.get(succession.lane)
+    const head = known === undefined ? await this.#rows.head(succession.lane) : undefined
+    const to = known ?? (head === undefined ? undefined : this.#shell(head.facts, shell))
+    if (to === undefined) return
+    if (known === undefined) {
+      Object.assign(to, { isNew: false, isDetached: shell.isDetached })
+      this.#tokens.use(to)
+      this.#observe({ kind: 'moved', lane: shell.facts.lane, to: to.facts.lane, report: reportOf(shell.lane ?? await this.#present(shell), { tokenId: to.facts.tokenId }) })
+    }
+    handOver(shell, to, succession)
+    this.#later(to, { kind: 'time' })
+  }
   /** The lane has moved: its successor is there, with all who wait for what it took over. */
   #succeeded(from: Shell<Tx>, { shell, lane, headText, writesToken }: Next<Tx>): void {
     const { facts } = shell
-    this.#lanes.add(shell)
-    this.#scope.enter(shell)
+    this.#enter(shell)
     Object.assign(shell, { lane, headText, revision: 1, isNew: false, isDetached: from.isDetached })
     if (writesToken) this.#tokens.written(facts.tokenId)
     this.#rename(shell)
@@ -599,6 +612,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     tellOfLane(shell, this.#observe)
     if (shell.queue.length > 0) this.#wake(shell)
   }
+
+  // ── What does not come about ───────────────────────────────────────────────────────────────────────────────────────────────
+
   /** D2: a commit that did not come about is a crash of the lane. */
   #crash(batch: Batch<Tx>, result: CommitResult): void {
     const { shell } = batch
@@ -654,14 +670,26 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     endWaits(shell, error)
     for (const { exchange } of shell.holds.values()) exchange.finish()
   }
+  /** What is asked for cannot be: nothing was written, and nothing is tried again. */
+  #refuse(shell: Shell<Tx>, error: UsageError): void {
+    this.#forget(shell)
+    for (const job of shell.queue.splice(0)) {
+      job.done?.reject(error)
+      job.exchange?.finish()
+    }
+    endWaits(shell, error)
+  }
 
-  // ── Lanes in memory, rows in the store ────────────────────────────────────────────────────────────────────────────────────
+  // ── Lanes in memory, rows in the store ─────────────────────────────────────────────────────────────────────────────────────
 
   #shell(facts: LaneFacts, options: Pick<OpenOptions, 'maxPending' | 'maxPendingBytes' | 'resumes'> = {}): Shell<Tx> {
     const shell = newShell<Tx>(facts, options)
+    this.#enter(shell)
+    return shell
+  }
+  #enter(shell: Shell<Tx>): void {
     this.#lanes.add(shell)
     this.#scope.enter(shell)
-    return shell
   }
   /** From the store: after a crash of the lane, or at the start of the process. */
   async #load(shell: Shell<Tx>): Promise<void> {
@@ -684,7 +712,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const row of kept.sent) if (row.settled !== undefined && shell.waiters.size > 0) tellFromRow(shell, row)
     this.#rename(shell)
   }
-
   #rename(shell: Shell<Tx>): void {
     if (shell.lane !== undefined) this.#scope.rename(shell, shell.lane.sequences)
   }
@@ -693,17 +720,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#lanes.forget(shell)
     this.#ready.delete(shell)
     this.#tokens.release(shell)
-  }
-  /** The machines, restored when a failed commit has dropped them. */
-  async #present(shell: Shell<Tx>): Promise<Lane> {
-    for (;;) {
-      if (shell.lane !== undefined) return shell.lane
-      this.#assertRunning()
-      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
-    }
-  }
-  #assertRunning(): void {
-    if (this.#abort.signal.aborted) throw closedError()
   }
 }
 
