@@ -6,7 +6,7 @@
  */
 import type { TokenId } from '../sct/token.ts'
 import { Lane, type LaneFacts, type LaneSettings, type LaneTurn } from './lane.ts'
-import type { Succession } from './source.ts'
+import type { Succession } from './source-words.ts'
 import type { LaneId, SequenceId } from './turn.ts'
 
 export interface MoveWish {

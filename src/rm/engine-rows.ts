@@ -10,7 +10,8 @@ import type { SctSerializer } from '../serializer/serializer.ts'
 import { type Row, type Store, storeKey, type Write } from '../store/store.ts'
 import { Destination, type ReceivedRow } from './destination.ts'
 import type { LaneFacts, LaneHead } from './lane.ts'
-import { type SentRow, Source } from './source.ts'
+import { Source } from './source.ts'
+import type { SentRow } from './source-words.ts'
 import { type Content, decodeRow, headKey, type LaneId, sentKey, type SequenceId } from './turn.ts'
 
 /** What a lane is found by, for processes that were not there when it was made. A name of its own at the initiator; at the responder both sequences, the CreateSequence, and the mailbox, which is that of the lane that last came to it. */

@@ -13,7 +13,7 @@ import type { Exchange } from './engine-exchange.ts'
 import { creationKey, mailboxKey, sequenceKey } from './engine-rows.ts'
 import { type EngineOptions, NO_LANE, type Via } from './engine-words.ts'
 import type { Lane, LaneEvent, LaneFacts } from './lane.ts'
-import type { About } from './source.ts'
+import type { About } from './source-words.ts'
 import type { Content, Destination, Endpoint, LaneId, Outbound, Received, ReceivedAddress, ReceivedBody, SequenceId } from './turn.ts'
 
 /** What is to be known of a lane in order to judge. */

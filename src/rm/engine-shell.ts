@@ -8,7 +8,7 @@ import type { LaneCommit } from '../store/store.ts'
 import type { Exchange } from './engine-exchange.ts'
 import { numberIn } from './engine-move.ts'
 import type { Hold, Lane, LaneEvent, LaneFacts, LaneTurn } from './lane.ts'
-import type { Succession } from './source.ts'
+import type { Succession } from './source-words.ts'
 import type { SequenceId } from './turn.ts'
 
 export interface Shell<Tx> {

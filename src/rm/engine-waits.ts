@@ -13,7 +13,7 @@ import { errorOf, lostError } from './engine-rows.ts'
 import type { Shell, Waiter } from './engine-shell.ts'
 import { closedError, type Observe, type Ticket } from './engine-words.ts'
 import type { Lane } from './lane.ts'
-import type { SentRow } from './source.ts'
+import type { SentRow } from './source-words.ts'
 import type { Settlement } from './turn.ts'
 
 export class Waits<Tx> {

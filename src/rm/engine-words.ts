@@ -14,7 +14,7 @@ import type { Store } from '../store/store.ts'
 import type { DestinationState } from './destination.ts'
 import type { MoveReport } from './engine-move.ts'
 import type { Lane, LaneFacts, LaneHead } from './lane.ts'
-import type { Outcome, SourceState } from './source.ts'
+import type { Outcome, SourceState } from './source-words.ts'
 import type { RmTiming } from './timing.ts'
 import type { Content, Delivery, Endpoint, ExchangeId, LaneId, Outbound, Received, SequenceId, Span } from './turn.ts'
 

@@ -32,7 +32,7 @@ import {
   asError, closedError, type CloseReport, type EngineOptions, type LaneStatus, type Observe, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
 import { Lane, type LaneEvent, type LaneFacts, type LaneSettings, type LaneTurn } from './lane.ts'
-import type { SentStatus, Succession } from './source.ts'
+import type { SentStatus, Succession } from './source-words.ts'
 import { backoff } from './timing.ts'
 import { type Content, emptyTurn, encodeRow, type Hint, type LaneId, type Outbound, type Received } from './turn.ts'
 
