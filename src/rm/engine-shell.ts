@@ -109,3 +109,15 @@ function takeAsked<Tx>(shell: Shell<Tx>): readonly Job<Tx>[] {
 }
 /** Somebody on this lane is to be told where it goes on; whoever moves it may not have heard that it was done. */
 export const isAwaited = <Tx>(shell: Shell<Tx>): boolean => shell.waiters.size > 0 || shell.queue.some((job) => isAsked(job) || job.successor !== undefined)
+/** So many of the events that wait are handled at once: up to a move; what was asked behind it is the successor's. A lane that was never written is written first. */
+export function roundOf<Tx>({ queue, isNew }: Shell<Tx>): number {
+  const move = queue.findIndex((job) => job.successor !== undefined)
+  return move < 0 ? queue.length : isNew && move > 0 ? move : move + 1
+}
+/** A move that cannot be: whoever asked for it is told. */
+export function refuseMove<Tx>(shell: Shell<Tx>, error: UsageError): void {
+  for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
+    shell.queue.splice(shell.queue.indexOf(job), 1)
+    job.done?.reject(error)
+  }
+}

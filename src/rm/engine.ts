@@ -25,7 +25,7 @@ import { type MoveReport, type MoveWish, reportOf, succeed, successorOf } from '
 import { LaneRows } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { Sender, withHeld } from './engine-sender.ts'
-import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, rests, type Shell } from './engine-shell.ts'
+import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, refuseMove, rests, roundOf, type Shell } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
 import { endCalls, endWaits, settle, tellFromRow, tellOfLane, Waits } from './engine-waits.ts'
 import {
@@ -479,7 +479,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         return undefined
       }
       if (ground !== 'taken') return { claimed, tokenRevision, token, ground }
-      this.#refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
+      refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
       return { claimed, tokenRevision, token }
     } catch (error) {
       if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
@@ -571,12 +571,6 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   // ── Moves: the lane that takes over is written in the commit of the old one ────────────────────────────────────────────────
 
-  #refuseMove(shell: Shell<Tx>, error: UsageError): void {
-    for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
-      shell.queue.splice(shell.queue.indexOf(job), 1)
-      job.done?.reject(error)
-    }
-  }
   #taken(from: Shell<Tx>, old: Lane, doubtful: MoveWish['doubtful'], { facts, writesToken }: Ground, now: number): Next<Tx> {
     const { lane, turn } = succeed(old, facts, doubtful, this.#settings, now)
     return { shell: newShell<Tx>(facts, from), lane, turn, headText: new TextDecoder().decode(lane.headRow().value), writesToken }
@@ -721,10 +715,4 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#ready.delete(shell)
     this.#tokens.release(shell)
   }
-}
-
-/** Up to a move: what was asked behind it is the successor's. A lane that was never written is written first. */
-function roundOf<Tx>({ queue, isNew }: Shell<Tx>): number {
-  const move = queue.findIndex((job) => job.successor !== undefined)
-  return move < 0 ? queue.length : isNew && move > 0 ? move : move + 1
 }

@@ -189,6 +189,8 @@ export class Source {
     }
   }
 
+  // ── What happens ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
   #submit(event: SourceEvent & { kind: 'submit' }, now: number, turn: Turn): void {
     const known = this.#rows.known(event.key)
     if (known !== undefined) {
@@ -396,6 +398,8 @@ export class Source {
     this.#sent(now)
   }
 
+  // ── Control: a sequence is created, closed and terminated ──────────────────────────────────────────────────────────────────
+
   /** Moves on by itself: from drained to closing, from closed to terminating. */
   #advance(now: number, turn: Turn): void {
     // The responder's Source ends with the sequence of the requests. Peer Sandesha2: in RM 1.0, which has no answer to TerminateSequence, it ends its own.
@@ -450,6 +454,8 @@ export class Source {
     const lastNumber = this.#last > 0 && this.#own.rm.hasCloseSequence ? { lastNumber: this.#last } : {}
     return this.#outbound(this.#state === 'closing' ? { kind: 'close-sequence', sequence, ...lastNumber } : { kind: 'terminate-sequence', sequence, ...lastNumber }, { messageId: this.#controlId })
   }
+
+  // ── Sending, and asking again ──────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Sends what was never sent, in order, as far as the window goes. */
   #fill(now: number, turn: Turn): void {
@@ -549,6 +555,8 @@ export class Source {
     return this.#own.role === 'initiator' && [...this.#rows].every(({ tries, waitsSince }) => waitsSince !== undefined || (tries === 0 && !this.#hasWindow))
   }
 
+  // ── The peer is heard, or is silent ────────────────────────────────────────────────────────────────────────────────────────
+
   #heard(now: number): void {
     this.#waitingSince = undefined
     this.#suspected = false
@@ -558,6 +566,9 @@ export class Source {
     this.#waitingSince ??= now
     this.#quietSince = now
   }
+
+  // ── The end, and what is lost by it ────────────────────────────────────────────────────────────────────────────────────────
+
   /** The peer accepts nothing more: what it does not hold is lost; replies may still be asked for. */
   #closedByPeer(now: number, turn: Turn): void {
     this.#state = 'closed'
@@ -603,6 +614,8 @@ export class Source {
   #name(): { sequence?: string; tokenId: string } {
     return { ...(this.#sequence === undefined ? {} : { sequence: this.#sequence }), tokenId: this.#own.tokenId }
   }
+
+  // ── Rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #put(row: SentRow, turn: Turn): void { turn.persist.push({ put: sentKey(this.#own.lane, row.number), value: encodeRow(row) }) }
   #delete(number: number, turn: Turn): void { turn.persist.push({ delete: sentKey(this.#own.lane, number) }) }
