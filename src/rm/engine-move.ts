@@ -5,10 +5,8 @@
  * @module
  */
 import type { TokenId } from '../sct/token.ts'
-import type { Expectation, Write } from '../store/store.ts'
-import { type LaneRows, nameKey, tokenKey } from './engine-rows.ts'
 import { Lane, type LaneFacts, type LaneSettings, type LaneTurn } from './lane.ts'
-import type { Succession } from './source.ts'
+import type { Succession } from './source-words.ts'
 import type { LaneId, SequenceId } from './turn.ts'
 
 export interface MoveWish {
@@ -29,41 +27,6 @@ export interface MoveReport {
 
 export function successorOf(facts: LaneFacts, token: TokenId, mint: () => string, now: number): LaneFacts {
   return { ...facts, lane: mint() as LaneId, tokenId: token, createdAt: now, createMessageId: mint(), offered: facts.offered === undefined ? undefined : mint(), movedFrom: facts.lane }
-}
-
-/** What a move stands on, and writes, beside the two lanes: the new token's row and the conversation's name. */
-export interface Ground { readonly facts: LaneFacts; readonly expect: readonly Expectation[]; readonly writes: readonly Write[]; readonly writesToken: boolean }
-export interface GroundSources {
-  readonly rows: LaneRows
-  tokenRevision(id: TokenId): Promise<number | 'absent'>
-  serialize(id: TokenId): Promise<Uint8Array>
-}
-/**
- * 'later': another lane of this round writes the token's row; 'stale': another process has changed the lane; 'taken': its name is another
- * conversation's by now.
- */
-export async function groundOf(
-  old: { readonly facts: LaneFacts; readonly revision: number | 'absent' }, facts: LaneFacts, tokensWritten: Set<TokenId>, { rows, tokenRevision, serialize }: GroundSources,
-): Promise<Ground | 'later' | 'stale' | 'taken'> {
-  const { tokenId, name } = facts
-  const expect: Expectation[] = []
-  const writes: Write[] = []
-  if (name !== undefined) {
-    const head = nameKey(name)
-    const found = await rows.indexed(head)
-    if (found !== undefined && found.lane !== old.facts.lane) return (await rows.revision(old.facts.lane)) === old.revision ? 'taken' : 'stale'
-    expect.push({ head, revision: found?.revision ?? 'absent' })
-    writes.push(rows.index(head, facts.lane))
-  }
-  // The old token's row is the old lane's to compare.
-  if (tokenId === old.facts.tokenId) return { facts, expect, writes, writesToken: false }
-  const revision = await tokenRevision(tokenId)
-  if (revision === 'absent' && tokensWritten.has(tokenId)) return 'later'
-  expect.push({ head: tokenKey(tokenId), revision })
-  if (revision !== 'absent') return { facts, expect, writes, writesToken: false }
-  writes.push({ put: tokenKey(tokenId), value: await serialize(tokenId) })
-  tokensWritten.add(tokenId)
-  return { facts, expect, writes, writesToken: true }
 }
 
 /** The new lane with all that the old one may hand over; the old one is only read. */

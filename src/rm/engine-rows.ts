@@ -4,14 +4,15 @@
  *
  * @module
  */
-import { DeliveryFailed, KeyMissing, ReplyLost, SealBroken, SoapFault } from '../errors.ts'
+import { DeliveryFailed, KeyMissing, ReplyLost, SealBroken, SoapFault, UnknownVersion } from '../errors.ts'
 import type { TokenId } from '../sct/token.ts'
 import type { SctSerializer } from '../serializer/serializer.ts'
 import { type Row, type Store, storeKey, type Write } from '../store/store.ts'
 import { Destination, type ReceivedRow } from './destination.ts'
 import type { LaneFacts, LaneHead } from './lane.ts'
-import { type SentRow, Source } from './source.ts'
-import { decodeRow, headKey, type LaneId, sentKey, type SequenceId } from './turn.ts'
+import { Source } from './source.ts'
+import type { SentRow } from './source-words.ts'
+import { type Content, decodeRow, headKey, type LaneId, sentKey, type SequenceId } from './turn.ts'
 
 /** What a lane is found by, for processes that were not there when it was made. A name of its own at the initiator; at the responder both sequences, the CreateSequence, and the mailbox, which is that of the lane that last came to it. */
 export const nameKey = (name: string): string => storeKey('named', name)
@@ -46,6 +47,21 @@ export class LaneRows {
     const lane = rest.slice(rest.indexOf(':') + 1, -1)
     return decodeRow<LaneHead>(this.#serializer.open('lane', { parts: [lane, row.key] }, row.value))
   }
+  /** Every head that opens, and what is the matter with the others. */
+  async openHeads(): Promise<{ readonly heads: readonly { readonly head: LaneHead; readonly row: Row }[]; readonly quarantined: { key: string; error: unknown }[] }> {
+    const heads: { head: LaneHead; row: Row }[] = []
+    const quarantined: { key: string; error: unknown }[] = []
+    for await (const row of this.heads()) {
+      try {
+        heads.push({ head: this.openHead(row), row })
+      } catch (error) {
+        // A record of a later release: going on without it would forget what it holds.
+        if (error instanceof UnknownVersion) throw error
+        quarantined.push({ key: row.key, error })
+      }
+    }
+    return { heads, quarantined }
+  }
   /** Undefined: one that does not open is somebody else's to report. */
   openOrNone(row: Row): LaneHead | undefined {
     try {
@@ -68,9 +84,18 @@ export class LaneRows {
     for await (const row of this.#store.scan(storeKey('msg', id, 'sent'))) rows.push(Source.readRow(this.#open(id, row)))
     return rows
   }
-  async sentRow(id: LaneId, number: number): Promise<SentRow | undefined> {
-    const row = await this.#row(sentKey(id, number))
-    return row === undefined ? undefined : Source.readRow(this.#open(id, row))
+  /**
+   * The reply that is kept to that request; undefined: none is there.
+   *
+   * @throws {SoapFault | ReplyLost | DeliveryFailed} how it ended otherwise
+   */
+  async reply(facts: LaneFacts, number: number): Promise<Content | undefined> {
+    const found = await this.#row(sentKey(facts.lane, number))
+    if (found === undefined) return undefined
+    const row = Source.readRow(this.#open(facts.lane, found))
+    const error = errorOf(facts, row)
+    if (error !== undefined) throw error
+    return row.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined
   }
   /** The head of one lane, opened. */
   async head(id: LaneId): Promise<LaneHead | undefined> {

@@ -13,7 +13,7 @@ import type { Exchange } from './engine-exchange.ts'
 import { creationKey, mailboxKey, sequenceKey } from './engine-rows.ts'
 import { type EngineOptions, NO_LANE, type Via } from './engine-words.ts'
 import type { Lane, LaneEvent, LaneFacts } from './lane.ts'
-import type { About } from './source.ts'
+import type { About } from './source-words.ts'
 import type { Content, Destination, Endpoint, LaneId, Outbound, Received, ReceivedAddress, ReceivedBody, SequenceId } from './turn.ts'
 
 /** What is to be known of a lane in order to judge. */
@@ -278,9 +278,9 @@ export class Scope<S extends Scoped> {
   }
 }
 
-/** Neither the back-channel nor, octet by octet, what the sequence is bound to. */
 /** The sequence that a message is about. */
 const nameOf = ({ sequence, body }: Received): SequenceId | undefined => sequence?.id ?? ('sequence' in body ? body.sequence : undefined)
+/** Neither the back-channel nor, octet by octet, what the sequence is bound to. */
 const isElsewhere = (address: ReceivedAddress | undefined, bound: Endpoint | undefined): boolean =>
   address !== undefined && 'address' in address && !(bound !== undefined && 'address' in bound && bound.address === address.address)
 const endpointOf = (acksTo: ReceivedAddress): Endpoint | undefined => ('address' in acksTo ? { kind: acksTo.kind, address: acksTo.address } : undefined)

@@ -8,7 +8,7 @@ import type { LaneCommit } from '../store/store.ts'
 import type { Exchange } from './engine-exchange.ts'
 import { numberIn } from './engine-move.ts'
 import type { Hold, Lane, LaneEvent, LaneFacts, LaneTurn } from './lane.ts'
-import type { Succession } from './source.ts'
+import type { Succession } from './source-words.ts'
 import type { SequenceId } from './turn.ts'
 
 export interface Shell<Tx> {
@@ -60,6 +60,8 @@ export interface Job<Tx> {
   readonly successor?: LaneFacts
   tries: number
 }
+/** Takes an event that nobody waits for. */
+export type Later<Tx> = (shell: Shell<Tx>, event: LaneEvent, work?: Job<Tx>['work']) => void
 export interface Waiter { number: number | undefined; readonly want: 'acknowledged' | 'reply' | 'drained' | 'quiet' | 'end'; /** Where it is kept. */ home: Set<Waiter>; settle(outcome: { readonly value?: unknown } | { readonly error: unknown }): void }
 /** What one round makes of the events of one lane. */
 export interface Batch<Tx> { readonly shell: Shell<Tx>; readonly jobs: readonly Job<Tx>[]; readonly turn: LaneTurn; readonly refused: ReadonlyMap<Job<Tx>, UsageError>; readonly headText: string; readonly commit: LaneCommit<Tx> | undefined; /** The commit writes nothing: it only tells whether what was said is still so. */ readonly isCheck: boolean; readonly isPurge: boolean; readonly writesToken: boolean; readonly next?: Next<Tx> | undefined }
@@ -86,10 +88,6 @@ export function isFull<Tx>(shell: Shell<Tx>, size: number): boolean {
   }
   return pending >= shell.maxPending || (pending > 0 && bytes + size > shell.maxPendingBytes)
 }
-/** Tells whoever waits for one of `wants` of that message. */
-export function tell<Tx>(shell: Shell<Tx>, number: number, wants: readonly Waiter['want'][], outcome: { readonly value?: unknown } | { readonly error: unknown }): void {
-  for (const waiter of [...shell.waiters]) if (waiter.number === number && wants.includes(waiter.want)) waiter.settle(outcome)
-}
 /** Who waits on a lane that has moved waits on its successor: for a message by its new number. What is given up is told where it was. */
 export function handOver<Tx>(from: Shell<Tx>, to: Shell<Tx>, succession: Succession): void {
   for (const waiter of [...from.waiters]) {
@@ -111,3 +109,15 @@ function takeAsked<Tx>(shell: Shell<Tx>): readonly Job<Tx>[] {
 }
 /** Somebody on this lane is to be told where it goes on; whoever moves it may not have heard that it was done. */
 export const isAwaited = <Tx>(shell: Shell<Tx>): boolean => shell.waiters.size > 0 || shell.queue.some((job) => isAsked(job) || job.successor !== undefined)
+/** So many of the events that wait are handled at once: up to a move; what was asked behind it is the successor's. A lane that was never written is written first. */
+export function roundOf<Tx>({ queue, isNew }: Shell<Tx>): number {
+  const move = queue.findIndex((job) => job.successor !== undefined)
+  return move < 0 ? queue.length : isNew && move > 0 ? move : move + 1
+}
+/** A move that cannot be: whoever asked for it is told. */
+export function refuseMove<Tx>(shell: Shell<Tx>, error: UsageError): void {
+  for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
+    shell.queue.splice(shell.queue.indexOf(job), 1)
+    job.done?.reject(error)
+  }
+}

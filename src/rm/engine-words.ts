@@ -5,6 +5,7 @@
  */
 import type { RandomSource } from '../crypto/random.ts'
 import type { Clock } from '../clock.ts'
+import { UsageError } from '../errors.ts'
 import type { Limits, Wait } from '../options.ts'
 import type { RmVersion } from '../spec/versions.ts'
 import type { Principal, TokenId } from '../sct/token.ts'
@@ -13,7 +14,7 @@ import type { Store } from '../store/store.ts'
 import type { DestinationState } from './destination.ts'
 import type { MoveReport } from './engine-move.ts'
 import type { Lane, LaneFacts, LaneHead } from './lane.ts'
-import type { Outcome, SourceState } from './source.ts'
+import type { Outcome, SourceState } from './source-words.ts'
 import type { RmTiming } from './timing.ts'
 import type { Content, Delivery, Endpoint, ExchangeId, LaneId, Outbound, Received, SequenceId, Span } from './turn.ts'
 
@@ -121,6 +122,7 @@ export type EngineEvent =
   | { readonly kind: 'moved'; readonly lane: LaneId; readonly to: LaneId; readonly report: MoveReport }
   | { readonly kind: 'security'; readonly code: string; readonly detail?: string; readonly lane?: LaneId }
   | { readonly kind: 'error'; readonly error: Error; readonly lane?: LaneId }
+export type Observe = (event: EngineEvent) => void
 /** How a received message came: as an inbound request, or as the answer to one of ours. */
 export type Via = { readonly kind: 'exchange'; readonly exchange: ExchangeId } | { readonly kind: 'answer'; readonly lane: LaneId; readonly to: Outbound }
 
@@ -144,3 +146,6 @@ export function statusOf(facts: LaneFacts, headText: string, lane: Lane | undefi
     pending: (isInitiator ? lane?.source.pendingCount : lane?.destination.waiting) ?? 0,
   }
 }
+
+export const closedError = (): UsageError => new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
+export const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))

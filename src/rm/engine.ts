@@ -4,25 +4,37 @@
  * crash of its lane: the machines are dropped, restored from the store, and the events are handled again. Whatever names a sequence
  * is believed only under the token of that sequence (D9). Knows no XML, no sockets and no keys.
  *
+ * Here are the verbs, the pump and the taking up of what is stored. Beside it, in `engine-*`: which lanes there are (lanes) and which one a received
+ * element is about (scope); what a commit compares and writes (commit, rows, tokens); what leaves and what is answered (sender, exchange), what goes to
+ * the application (deliveries) and who is told (waits); when time has something to do (alarm), what is made of hints (doubt), how a conversation
+ * goes on on another sequence (move).
+ *
  * @module
  */
 import { urnUuid } from '../crypto/random.ts'
-import { DeliveryFailed, SoapFault, StoreFailed, TimedOut, TransportFailed, UnknownVersion, UsageError } from '../errors.ts'
+import { StoreFailed, UnknownVersion, UsageError } from '../errors.ts'
 import type { Wait } from '../options.ts'
 import type { TokenId } from '../sct/token.ts'
-import type { CommitResult, Expectation, LaneCommit, Row, Write } from '../store/store.ts'
-import { Exchange } from './engine-exchange.ts'
-import { type Ground, groundOf, type MoveReport, type MoveWish, numberIn, reportOf, succeed, successorOf } from './engine-move.ts'
-import { errorOf, indexKeys, LaneRows, lostError, nameKey, tokenKey } from './engine-rows.ts'
+import type { CommitResult, Write } from '../store/store.ts'
+import { Alarm } from './engine-alarm.ts'
+import { batchOf, claimOf, type Footing, type Ground, groundOf, type Handled } from './engine-commit.ts'
+import { Deliveries } from './engine-deliveries.ts'
+import { heed, trust } from './engine-doubt.ts'
+import { Lanes } from './engine-lanes.ts'
+import { type MoveReport, type MoveWish, reportOf, succeed, successorOf } from './engine-move.ts'
+import { LaneRows } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
-import { type Batch, handOver, isAwaited, isFull, type Job, newShell, type Next, rests, type Shell, tell, type Waiter } from './engine-shell.ts'
+import { Sender, withHeld } from './engine-sender.ts'
+import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, refuseMove, rests, roundOf, type Shell } from './engine-shell.ts'
+import { Tokens } from './engine-tokens.ts'
+import { endCalls, endWaits, settle, tellFromRow, tellOfLane, Waits } from './engine-waits.ts'
 import {
-  type CloseReport, type DeliveryOutcome, type EngineEvent, type EngineOptions, type LaneStatus, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
+  asError, closedError, type CloseReport, type EngineOptions, type LaneStatus, type Observe, type OpenOptions, type PendingMessage, type RestoreReport, statusOf, type Ticket, type Via,
 } from './engine-words.ts'
-import { type Hold, Lane, type LaneEvent, type LaneFacts, type LaneHead, type LaneTurn } from './lane.ts'
-import type { SentRow, SentStatus, Succession } from './source.ts'
+import { Lane, type LaneEvent, type LaneFacts, type LaneSettings, type LaneTurn } from './lane.ts'
+import type { SentStatus, Succession } from './source-words.ts'
 import { backoff } from './timing.ts'
-import { type Content, type Delivery, emptyTurn, encodeRow, type ExchangeId, headKey, type Hint, type LaneId, type Outbound, type Received, type Settlement } from './turn.ts'
+import { type Content, emptyTurn, encodeRow, type Hint, type LaneId, type Outbound, type Received } from './turn.ts'
 
 export type { MoveReport } from './engine-move.ts'
 export type * from './engine-words.ts'
@@ -32,41 +44,50 @@ const COMMIT_TRIES = 6
 const COMMIT_WAIT_MS = 50
 /** A lane is not looked at more often than this when time does nothing for it. */
 const LEAST_SLEEP_MS = 1_000
-/** So many unprotected refusals in a row end the calls that wait; the messages stay. */
-const HINTS_TO_SUSPEND = 3
-/** One could be a stray answer; while nothing was ever sent in the sequence nothing is lost by believing the first. */
-const DOUBTS_TO_STRAND = 2
 /** A commit that is under way is over after one look more; a crash of the lane may want another. */
 const REPLY_LOOKS = 3
 
 export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   readonly #own: EngineOptions<Tx>
-  readonly #shells = new Map<LaneId, Shell<Tx>>()
+  readonly #mint = (): string => urnUuid(this.#own.random)
+  readonly #observe: Observe = (event) => this.#own.observe?.(event)
+  readonly #lanes = new Lanes<Tx>()
   readonly #scope: Scope<Shell<Tx>>
   readonly #rows: LaneRows
-  readonly #settings: ConstructorParameters<typeof Lane>[1]
-  readonly #tokens = new Map<TokenId, number | 'absent'>()
-  readonly #exchanges = new Map<ExchangeId, Exchange>()
+  readonly #settings: LaneSettings
+  readonly #tokens: Tokens
+  readonly #alarm: Alarm<Tx>
+  readonly #deliveries: Deliveries<Tx>
+  readonly #sender: Sender<Tx>
+  readonly #waits: Waits<Tx>
   readonly #ready = new Set<Shell<Tx>>()
-  /** Where conversations went on whose first lanes are forgotten: a long one may move often. */
-  readonly #forgotten = new Map<LaneId, LaneId>()
   readonly #abort = new AbortController()
   #pumping: Promise<void> | undefined
-  #alarm: { readonly at: number; readonly why: 'awaited' | undefined; cancel(): void } | undefined
 
   constructor(options: EngineOptions<Tx>) {
     this.#own = options
     this.#rows = new LaneRows(options.store, options.serializer)
-    this.#settings = { timing: options.timing, limits: options.limits, mint: () => this.#mint() }
+    this.#tokens = new Tokens(options.security, this.#rows)
+    this.#settings = { timing: options.timing, limits: options.limits, mint: this.#mint }
+    const later: Later<Tx> = (shell, event, work) => this.#later(shell, event, work)
+    this.#alarm = new Alarm<Tx>(options.clock, {
+      lanes: this.#lanes,
+      isBusy: () => this.#pumping !== undefined,
+      wake: (shell) => this.#wake(shell),
+      later,
+    })
+    this.#deliveries = new Deliveries<Tx>(options, this.#abort.signal, this.#alarm, later)
+    this.#sender = new Sender<Tx>(options, this.#lanes, this.#abort.signal, later)
+    this.#waits = new Waits<Tx>(options.clock, this.#abort.signal, this.#alarm, this.#lanes, (shell) => this.#present(shell))
     this.#scope = new Scope<Shell<Tx>>(options, {
-      lane: (id) => this.#shells.get(id),
-      lanes: () => this.#shells.values(),
+      lane: (id) => this.#lanes.get(id),
+      lanes: () => this.#lanes,
       make: (facts) => {
         const shell = this.#shell(facts)
-        this.#keepToken(shell)
+        this.#tokens.use(shell)
         return shell
       },
-      mint: () => this.#mint(),
+      mint: this.#mint,
     })
   }
 
@@ -80,7 +101,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       offerOnRepeat: options.offerOnRepeat, closeEmpty: options.closeEmpty,
     }
     const shell = this.#shell(facts, options)
-    this.#keepToken(shell)
+    this.#tokens.use(shell)
     await this.#enqueue(shell, { event: { kind: 'made' }, tries: 0 })
     return facts.lane
   }
@@ -94,32 +115,31 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#assertRunning()
     const digest = digestOf(content, shape)
     for (;;) {
-      const shell = this.#get(lane)
+      const shell = this.#lanes.known(lane)
       // Also what this one knows already: it is no new message, even where none is taken any more.
-      for (const each of [shell, ...this.#before(shell)]) {
+      for (const each of [shell, ...this.#lanes.before(shell)]) {
         // Nothing is waited for where it can be helped: messages are numbered in the order of the calls.
         const known = (each.lane ?? await this.#present(each)).source.status(key)
         if (known === undefined) continue
         if (known.digest !== digest) throw new UsageError('ERR_KEY_REUSED', `the key of message ${known.number} was given to another message`, { numbers: [known.number] })
-        return this.#ticket(each, key, known.number)
+        return this.#waits.ticket(each, key, known.number)
       }
       if (!isFull(shell, content.body.length)) break
-      await this.#until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
+      await this.#waits.until(shell, { number: undefined, want: 'drained' }, wait, (settle) => shell.blocked.push(() => settle({})))
     }
-    const number = await this.#enqueue(this.#get(lane), { event: { kind: 'submit', content, shape, key, digest }, tries: 0 })
-    return this.#ticket(this.#get(lane), key, number as number)
+    const number = await this.#enqueue(this.#lanes.known(lane), { event: { kind: 'submit', content, shape, key, digest }, tries: 0 })
+    return this.#waits.ticket(this.#lanes.known(lane), key, number as number)
   }
 
   /** The words of a verified message. Resolves when all that it changes is durable; a request's exchange may then still wait for its reply. */
   async receive(received: Received, via: Via): Promise<void> {
-    const exchange = via.kind === 'exchange' ? this.#openExchange(via.exchange) : undefined
+    const exchange = via.kind === 'exchange' ? this.#sender.open(via.exchange) : undefined
     if (this.#abort.signal.aborted) return exchange?.finish()
     if (via.kind === 'exchange' && !(await this.#takeUpStrange(received))) return exchange?.finish()
     const jobs: Promise<unknown>[] = []
     const add = (shell: Shell<Tx>, event: LaneEvent): void => {
       exchange?.begin()
-      shell.hints = 0
-      shell.doubts = 0
+      trust(shell)
       jobs.push(this.#enqueue(shell, { event: event.kind === 'received' ? { ...event, resumes: shell.resumes } : event, exchange, tries: 0 }))
     }
     this.#scope.sort(received, via, exchange, add)
@@ -133,6 +153,177 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     // What failed was reported and its exchange was ended; the peer will ask again.
     await Promise.allSettled(jobs)
   }
+
+  /** What may be known without proof. `about` is the message in whose exchange it came. */
+  hint(lane: LaneId, hint: Hint, about?: Outbound): void {
+    const shell = this.#lanes.get(lane)
+    if (shell === undefined || this.#abort.signal.aborted) return
+    heed(shell, hint, this.#observe)
+    this.#later(shell, { kind: 'hint', hint, about: about === undefined ? undefined : aboutOf(about) })
+  }
+
+  /** Drains, closes, terminates; resolves when the sequence has ended. An abort ends the waiting, not the closing. */
+  async close(lane: LaneId, wait: Wait = {}): Promise<CloseReport> {
+    this.#assertRunning()
+    await this.#enqueue(this.#lanes.known(lane), { event: { kind: 'close' }, tries: 0 })
+    for (;;) {
+      const shell = this.#lanes.known(lane)
+      const { source } = await this.#present(shell)
+      if (shell !== this.#lanes.known(lane)) continue
+      if (source.state === 'ended') return { outcome: source.outcome ?? 'terminated', lost: await this.#lostIn(shell) }
+      await this.#waits.until(shell, { number: undefined, want: 'end' }, wait)
+    }
+  }
+  /**
+   * The conversation goes on on a new sequence under that token; callers keep the lane's name, keys, tickets and waits. Durable when it
+   * resolves: all of it or nothing. A lane that ended has what it gave up moved.
+   *
+   * @throws {UsageError} the lane is closing: everything in it is acknowledged already
+   */
+  async move(lane: LaneId, wish: MoveWish): Promise<MoveReport> {
+    this.#assertRunning()
+    const shell = this.#lanes.known(lane)
+    const successor = successorOf(shell.facts, wish.token, this.#mint, this.#own.clock.now())
+    return await this.#enqueue(shell, { event: { kind: 'move', to: successor.lane, doubtful: wish.doubtful, behind: wish.behind }, successor, tries: 0 }) as MoveReport
+  }
+  /** Sends nothing new until `hurry`, and resolves when everything that was sent has come to its end. */
+  async quiet(lane: LaneId, wait: Wait): Promise<void> {
+    const shell = this.#lanes.known(lane)
+    await this.#enqueue(shell, { event: { kind: 'pace', window: 0 }, tries: 0 })
+    if (!(await this.#present(shell)).source.isQuiet) await this.#waits.until(shell, { number: undefined, want: 'quiet' }, wait)
+  }
+  hurry(lane: LaneId): void { this.#later(this.#lanes.known(lane), { kind: 'pace' }) }
+  /** The peer was said to have lost the context, and nothing that is proven has come since. */
+  isDoubted(lane: LaneId): boolean { return this.#lanes.known(lane).doubts > 0 }
+  /** The calls that wait end with this error; the messages stay. */
+  suspend(lane: LaneId, error: Error): void {
+    const shell = this.#lanes.known(lane)
+    this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: error.message.slice(0, 256) })
+    endCalls(shell, error)
+  }
+  /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
+  async detach(lane: LaneId): Promise<void> {
+    const shell = this.#lanes.known(lane)
+    // The token stays in use: nobody shall cancel it under a lane that rests.
+    shell.isDetached = true
+    endWaits(shell, new UsageError('ERR_DETACHED', 'the conversation was detached; what was accepted stays'))
+    await this.#pumping
+  }
+  attach(lane: LaneId, options: Pick<OpenOptions, 'resumes'> = {}): void {
+    const shell = this.#lanes.known(lane)
+    shell.resumes = options.resumes ?? false
+    // A sequence that the conversation has left may still be on its way to its end.
+    for (const each of [shell, ...this.#lanes.before(shell).filter(({ isOver }) => !isOver)]) {
+      each.isDetached = false
+      this.#later(each, { kind: 'time' })
+    }
+  }
+  /** The live lane of that name. */
+  find(name: string): LaneId | undefined { return this.#lanes.named(name)?.facts.lane }
+  /** The ticket of a message that was submitted under that key, also before a restart. */
+  async ticket(lane: LaneId, key: string): Promise<Ticket | undefined> {
+    const shell = this.#lanes.known(lane)
+    const found = await this.#earlier(shell, key) ?? { shell, status: (await this.#present(shell)).source.status(key) }
+    return found.status === undefined ? undefined : this.#waits.ticket(found.shell, key, found.status.number)
+  }
+  /**
+   * The reply to the request with that key, also one made before a restart.
+   *
+   * @throws {SoapFault | ReplyLost | DeliveryFailed} how it ended otherwise
+   */
+  async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
+    for (let tries = 0; ; tries++) {
+      const shell = (await this.#earlier(this.#lanes.known(lane), key))?.shell ?? this.#lanes.known(lane)
+      const status = (await this.#present(shell)).source.status(key)
+      // Moved while we looked for it.
+      if (status === undefined && shell !== this.#lanes.known(lane)) continue
+      if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
+      if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
+      if (status.settled === undefined) return (await this.#waits.until(shell, { number: status.number, want: 'reply' }, wait)) as Content
+      const kept = await this.#rows.reply(shell.facts, status.number)
+      if (kept !== undefined) return kept
+      if (tries === REPLY_LOOKS) throw new StoreFailed('ERR_REPLY_GONE', `the reply to request ${status.number} is not in the store any more`, { numbers: [status.number] })
+      // Settled in the machine, but not yet in the store: its commit is under way.
+      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
+    }
+  }
+  /** Resolves when nothing is pending. */
+  async drained(lane: LaneId, wait: Wait = {}): Promise<void> {
+    const shell = this.#lanes.known(lane)
+    const isDrained = (await this.#present(shell)).source.pendingCount === 0 && shell.queue.length === 0
+    if (shell !== this.#lanes.known(lane)) return this.drained(lane, wait)
+    if (isDrained) return
+    await this.#waits.until(shell, { number: undefined, want: 'drained' }, wait)
+  }
+  /** Messages that are not settled, in order. */
+  async pending(lane: LaneId): Promise<readonly PendingMessage[]> {
+    const { source } = await this.#present(this.#lanes.known(lane))
+    return source.pending().flatMap((row) => row.shape === 'one-way' || row.shape === 'request'
+      ? [{ number: row.number, key: row.key, shape: row.shape, acknowledged: source.status(row.key)?.acknowledged ?? false, action: row.content?.action ?? '' }] : [])
+  }
+  /** What other processes have done with the lanes of this token is known here too, before it is said what is bound to it. */
+  async refresh(token: TokenId): Promise<void> {
+    const bound = [...this.#lanes].filter((shell) => shell.facts.tokenId === token && !shell.isOver)
+    await Promise.allSettled(bound.map((shell) => this.#enqueue(shell, { event: { kind: 'time' }, isFresh: true, tries: 0 })))
+  }
+  /** Sequences of any process on this store are bound to the token and have not ended: it is not to be cancelled. */
+  async isBound(token: TokenId): Promise<boolean> {
+    for await (const row of this.#rows.heads()) {
+      const known = this.#rows.openOrNone(row)
+      if (known !== undefined && known.facts.tokenId === token && known.source.state !== 'ended') return true
+    }
+    return false
+  }
+  status(lane: LaneId): LaneStatus | undefined {
+    const shell = this.#lanes.current(lane)
+    return shell === undefined ? undefined : statusOf(shell.facts, shell.headText, shell.lane)
+  }
+  /** Every lane, ended ones too until they are forgotten. */
+  sequences(): readonly LaneStatus[] { return [...this.#lanes].map((shell) => statusOf(shell.facts, shell.headText, shell.lane)) }
+
+  /** Takes up everything that the store holds: tokens first, then lanes. Call it once, before anything else. */
+  async restore(): Promise<RestoreReport> {
+    const { heads, quarantined } = await this.#rows.openHeads()
+    const tokens = await this.#tokens.restore(new Set(heads.map(({ head }) => head.facts.tokenId)), quarantined)
+    let lanes = 0
+    for (const { head, row } of heads) {
+      const { facts } = head
+      if (tokens.refused.has(facts.tokenId)) continue
+      const shell = this.#shell(facts)
+      shell.isDetached = facts.role === 'initiator' && this.#own.restoreDetached === true
+      try {
+        await this.#load(shell)
+        lanes++
+      } catch (error) {
+        this.#forget(shell)
+        if (error instanceof UnknownVersion) throw error
+        quarantined.push({ key: row.key, error })
+        continue
+      }
+      this.#tokens.use(shell)
+      if (!rests(shell)) this.#later(shell, { kind: 'time' })
+    }
+    for (const { key, error } of quarantined) this.#observe({ kind: 'error', error: new StoreFailed('ERR_QUARANTINED', `a stored record does not open and is left as it is: ${key.slice(0, 80)}`, { cause: error }) })
+    return { lanes, tokens: tokens.count, quarantined }
+  }
+
+  /** Ends all waiting and answers all exchanges; what is stored goes on with the next engine on the same store. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#abort.signal.aborted) return
+    this.#abort.abort()
+    this.#alarm.close()
+    this.#tokens.close()
+    const error = closedError()
+    for (const shell of this.#lanes) {
+      endWaits(shell, error)
+      this.#tokens.release(shell)
+    }
+    await this.#pumping
+    for (const shell of this.#lanes) for (const job of shell.queue.splice(0)) job.done?.reject(error)
+    this.#sender.close()
+  }
+
+  // ── What the verbs are made of ─────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The lanes of the mailbox: those with something in it, in the order in which they were made. */
   async #mailbox(received: Received, address: string): Promise<readonly Shell<Tx>[]> {
@@ -150,11 +341,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     try {
       for (const key of this.#scope.strange(received)) {
         const found = await this.#rows.indexed(key)
-        const head = found === undefined || this.#shells.has(found.lane) ? undefined : await this.#rows.head(found.lane)
-        if (head === undefined || this.#shells.has(head.facts.lane)) continue
+        const head = found === undefined || this.#lanes.has(found.lane) ? undefined : await this.#rows.head(found.lane)
+        if (head === undefined || this.#lanes.has(head.facts.lane)) continue
         const shell = this.#shell(head.facts)
         shell.isNew = false
-        this.#keepToken(shell)
+        this.#tokens.use(shell)
       }
       return !this.#abort.signal.aborted
     } catch (error) {
@@ -162,234 +353,32 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       return false
     }
   }
-
-  /** What may be known without proof. `about` is the message in whose exchange it came. */
-  hint(lane: LaneId, hint: Hint, about?: Outbound): void {
-    const shell = this.#shells.get(lane)
-    if (shell === undefined || this.#abort.signal.aborted) return
-    if (hint.kind === 'context-fault') this.#doubt(shell, hint)
-    else if (hint.kind === 'unprotected-fault' || hint.kind === 'refused-answer') this.#suspect(shell, hint)
-    this.#later(shell, { kind: 'hint', hint, about: about === undefined ? undefined : aboutOf(about) })
-  }
-
-  /** Drains, closes, terminates; resolves when the sequence has ended. An abort ends the waiting, not the closing. */
-  async close(lane: LaneId, wait: Wait = {}): Promise<CloseReport> {
-    this.#assertRunning()
-    await this.#enqueue(this.#get(lane), { event: { kind: 'close' }, tries: 0 })
-    for (;;) {
-      const shell = this.#get(lane)
-      const { source } = await this.#present(shell)
-      if (shell !== this.#get(lane)) continue
-      if (source.state === 'ended') return { outcome: source.outcome ?? 'terminated', lost: await this.#lostIn(shell) }
-      await this.#until(shell, { number: undefined, want: 'end' }, wait)
-    }
-  }
   /** By the numbers that they had, also on sequences that the conversation has left. */
   async #lostIn(shell: Shell<Tx>): Promise<readonly number[]> {
-    const chain = [...this.#predecessors(shell)].reverse()
+    const chain = [...this.#lanes.predecessors(shell)].reverse()
     const rows = await Promise.all([...chain, shell.facts.lane].map((lane) => this.#rows.sent(lane)))
     return rows.flat().filter((row) => (row.settled === 'lost' || row.settled === 'reply-lost') && row.shape !== 'last').map((row) => row.number)
   }
-  /**
-   * The conversation goes on on a new sequence under that token; callers keep the lane's name, keys, tickets and waits. Durable when it
-   * resolves: all of it or nothing. A lane that ended has what it gave up moved.
-   *
-   * @throws {UsageError} the lane is closing: everything in it is acknowledged already
-   */
-  async move(lane: LaneId, wish: MoveWish): Promise<MoveReport> {
-    this.#assertRunning()
-    const shell = this.#get(lane)
-    const successor = successorOf(shell.facts, wish.token, () => this.#mint(), this.#own.clock.now())
-    return await this.#enqueue(shell, { event: { kind: 'move', to: successor.lane, doubtful: wish.doubtful, behind: wish.behind }, successor, tries: 0 }) as MoveReport
-  }
-  /** Sends nothing new until `hurry`, and resolves when everything that was sent has come to its end. */
-  async quiet(lane: LaneId, wait: Wait): Promise<void> {
-    const shell = this.#get(lane)
-    await this.#enqueue(shell, { event: { kind: 'pace', window: 0 }, tries: 0 })
-    if (!(await this.#present(shell)).source.isQuiet) await this.#until(shell, { number: undefined, want: 'quiet' }, wait)
-  }
-  hurry(lane: LaneId): void { this.#later(this.#get(lane), { kind: 'pace' }) }
-  /** The peer was said to have lost the context, and nothing that is proven has come since. */
-  isDoubted(lane: LaneId): boolean { return this.#get(lane).doubts > 0 }
-  /** The calls that wait end with this error; the messages stay. */
-  suspend(lane: LaneId, error: Error): void {
-    const shell = this.#get(lane)
-    this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: error.message.slice(0, 256) })
-    this.#endWaits(shell, error)
-  }
-  /** Stops working on the lane in this process; all is kept for `attach`, here or after a restart. */
-  async detach(lane: LaneId): Promise<void> {
-    const shell = this.#get(lane)
-    // The token stays in use: nobody shall cancel it under a lane that rests.
-    shell.isDetached = true
-    for (const waiter of [...shell.waiters]) waiter.settle({ error: new UsageError('ERR_DETACHED', 'the conversation was detached; what was accepted stays') })
-    await this.#pumping
-  }
-  attach(lane: LaneId, options: Pick<OpenOptions, 'resumes'> = {}): void {
-    const shell = this.#get(lane)
-    shell.resumes = options.resumes ?? false
-    // A sequence that the conversation has left may still be on its way to its end.
-    for (const each of [shell, ...this.#before(shell).filter(({ isOver }) => !isOver)]) {
-      each.isDetached = false
-      this.#later(each, { kind: 'time' })
-    }
-  }
-  /** The live lane of that name. */
-  find(name: string): LaneId | undefined {
-    for (const shell of this.#shells.values()) if (shell.facts.name === name && !shell.isOver && shell.movedTo === undefined) return shell.facts.lane
-    return undefined
-  }
-  /** The ticket of a message that was submitted under that key, also before a restart. */
-  async ticket(lane: LaneId, key: string): Promise<Ticket | undefined> {
-    const shell = this.#get(lane)
-    const found = await this.#earlier(shell, key) ?? { shell, status: (await this.#present(shell)).source.status(key) }
-    return found.status === undefined ? undefined : this.#ticket(found.shell, key, found.status.number)
-  }
-  /**
-   * The reply to the request with that key, also one made before a restart.
-   *
-   * @throws {SoapFault | ReplyLost | DeliveryFailed} how it ended otherwise
-   */
-  async reply(lane: LaneId, key: string, wait: Wait = {}): Promise<Content> {
-    for (let tries = 0; ; tries++) {
-      const shell = (await this.#earlier(this.#get(lane), key))?.shell ?? this.#get(lane)
-      const status = (await this.#present(shell)).source.status(key)
-      // Moved while we looked for it.
-      if (status === undefined && shell !== this.#get(lane)) continue
-      if (status === undefined) throw new UsageError('ERR_KEY_UNKNOWN', 'no message was submitted under that key')
-      if (status.shape !== 'request') throw new UsageError('ERR_NOT_A_REQUEST', `message ${status.number} is not a request`, { numbers: [status.number] })
-      if (status.settled === undefined) return (await this.#until(shell, { number: status.number, want: 'reply' }, wait)) as Content
-      const kept = await this.#keptReply(shell, status)
-      if (kept !== undefined) return kept
-      if (tries === REPLY_LOOKS) throw new StoreFailed('ERR_REPLY_GONE', `the reply to request ${status.number} is not in the store any more`, { numbers: [status.number] })
-      // Settled in the machine, but not yet in the store: its commit is under way.
-      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
-    }
-  }
-  /** D18: a conversation of that name that has ended still knows its keys, until it is forgotten: who did not hear the end asks again for what is done. So do the sequences that this one goes on for. */
-  #before(shell: Shell<Tx>): readonly Shell<Tx>[] {
-    const { role, name, url, movedFrom } = shell.facts
-    if (role !== 'initiator' || (name === undefined && movedFrom === undefined)) return []
-    const predecessors = this.#predecessors(shell)
-    return [...this.#shells.values()].filter((each) => each !== shell && (predecessors.has(each.facts.lane) || (name !== undefined && each.isOver && each.facts.name === name && each.facts.url === url)))
-  }
-  /** The lanes that this one goes on for, the last one first. */
-  #predecessors(shell: Shell<Tx>): ReadonlySet<LaneId> {
-    const lanes = new Set<LaneId>()
-    for (let lane = shell.facts.movedFrom; lane !== undefined && !lanes.has(lane); lane = this.#shells.get(lane)?.facts.movedFrom) lanes.add(lane)
-    return lanes
-  }
   async #earlier(of: Shell<Tx>, key: string): Promise<{ readonly shell: Shell<Tx>; readonly status: SentStatus } | undefined> {
-    for (const shell of this.#before(of)) {
+    for (const shell of this.#lanes.before(of)) {
       const status = (await this.#present(shell)).source.status(key)
       if (status !== undefined) return { shell, status }
     }
     return undefined
   }
-  /** Resolves when nothing is pending. */
-  async drained(lane: LaneId, wait: Wait = {}): Promise<void> {
-    const shell = this.#get(lane)
-    const isDrained = (await this.#present(shell)).source.pendingCount === 0 && shell.queue.length === 0
-    if (shell !== this.#get(lane)) return this.drained(lane, wait)
-    if (isDrained) return
-    await this.#until(shell, { number: undefined, want: 'drained' }, wait)
-  }
-  /** Messages that are not settled, in order. */
-  async pending(lane: LaneId): Promise<readonly PendingMessage[]> {
-    const { source } = await this.#present(this.#get(lane))
-    return source.pending().flatMap((row) => row.shape === 'one-way' || row.shape === 'request'
-      ? [{ number: row.number, key: row.key, shape: row.shape, acknowledged: source.status(row.key)?.acknowledged ?? false, action: row.content?.action ?? '' }] : [])
-  }
-  /** What other processes have done with the lanes of this token is known here too, before it is said what is bound to it. */
-  async refresh(token: TokenId): Promise<void> {
-    const bound = [...this.#shells.values()].filter((shell) => shell.facts.tokenId === token && !shell.isOver)
-    await Promise.allSettled(bound.map((shell) => this.#enqueue(shell, { event: { kind: 'time' }, isFresh: true, tries: 0 })))
-  }
-  /** Sequences of any process on this store are bound to the token and have not ended: it is not to be cancelled. */
-  async isBound(token: TokenId): Promise<boolean> {
-    for await (const row of this.#rows.heads()) {
-      const known = this.#rows.openOrNone(row)
-      if (known !== undefined && known.facts.tokenId === token && known.source.state !== 'ended') return true
+  /** The machines, restored when a failed commit has dropped them. */
+  async #present(shell: Shell<Tx>): Promise<Lane> {
+    for (;;) {
+      if (shell.lane !== undefined) return shell.lane
+      this.#assertRunning()
+      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
     }
-    return false
   }
-  status(lane: LaneId): LaneStatus | undefined {
-    const shell = this.#current(lane)
-    return shell === undefined ? undefined : statusOf(shell.facts, shell.headText, shell.lane)
-  }
-  /** Every lane, ended ones too until they are forgotten. */
-  sequences(): readonly LaneStatus[] { return [...this.#shells.values()].map((shell) => statusOf(shell.facts, shell.headText, shell.lane)) }
-
-  /** Takes up everything that the store holds: tokens first, then lanes. Call it once, before anything else. */
-  async restore(): Promise<RestoreReport> {
-    const quarantined: { key: string; error: unknown }[] = []
-    const heads: { head: LaneHead; row: Row }[] = []
-    for await (const row of this.#rows.heads()) {
-      try {
-        heads.push({ head: this.#rows.openHead(row), row })
-      } catch (error) {
-        // A record of a later release: going on without it would forget what it holds.
-        if (error instanceof UnknownVersion) throw error
-        quarantined.push({ key: row.key, error })
-      }
-    }
-    const tokens = await this.#restoreTokens(new Set(heads.map(({ head }) => head.facts.tokenId)), quarantined)
-    let lanes = 0
-    for (const { head, row } of heads) {
-      const { facts } = head
-      if (tokens.refused.has(facts.tokenId)) continue
-      const shell = this.#shell(facts)
-      shell.isDetached = facts.role === 'initiator' && this.#own.restoreDetached === true
-      try {
-        await this.#load(shell)
-        lanes++
-      } catch (error) {
-        this.#forget(shell)
-        if (error instanceof UnknownVersion) throw error
-        quarantined.push({ key: row.key, error })
-        continue
-      }
-      this.#keepToken(shell)
-      if (!rests(shell)) this.#later(shell, { kind: 'time' })
-    }
-    for (const { key, error } of quarantined) this.#observe({ kind: 'error', error: new StoreFailed('ERR_QUARANTINED', `a stored record does not open and is left as it is: ${key.slice(0, 80)}`, { cause: error }) })
-    return { lanes, tokens: tokens.count, quarantined }
+  #assertRunning(): void {
+    if (this.#abort.signal.aborted) throw closedError()
   }
 
-  /** Ends all waiting and answers all exchanges; what is stored goes on with the next engine on the same store. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#abort.signal.aborted) return
-    this.#abort.abort()
-    this.#alarm?.cancel()
-    this.#alarm = undefined
-    const error = closedError()
-    for (const shell of this.#shells.values()) {
-      for (const waiter of [...shell.waiters]) waiter.settle({ error })
-      shell.use?.[Symbol.dispose]()
-      shell.use = undefined
-    }
-    await this.#pumping
-    for (const shell of this.#shells.values()) for (const job of shell.queue.splice(0)) job.done?.reject(error)
-    for (const exchange of [...this.#exchanges.values()]) exchange.finish()
-  }
-
-  // ── Exchanges ───────────────────────────────────────────────────────────────────────────────────────────────
-
-  #openExchange(id: ExchangeId): Exchange {
-    if (this.#exchanges.has(id)) throw new UsageError('ERR_EXCHANGE_TWICE', 'the exchange was given before')
-    const exchange = new Exchange(id, (answer) => {
-      this.#exchanges.delete(id)
-      try {
-        this.#own.respond(id, answer)
-      } catch (error) {
-        this.#observe({ kind: 'error', error: asError(error) })
-      }
-    })
-    this.#exchanges.set(id, exchange)
-    return exchange
-  }
-
-  // ── The pump: events to turns, turns to one commit, then their effects ────────────────────────────────────────────────────
+  // ── The pump: events to turns, turns to one commit, then their effects ─────────────────────────────────────────────────────
 
   #enqueue(shell: Shell<Tx>, job: Job<Tx>): Promise<unknown> {
     if (this.#abort.signal.aborted) return Promise.reject(closedError())
@@ -399,9 +388,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     })
   }
   /** An event that nobody waits for. */
-  #later(shell: Shell<Tx>, event: LaneEvent, exchange?: Exchange): void {
-    exchange?.begin()
-    shell.queue.push({ event, exchange, tries: 0 })
+  #later(shell: Shell<Tx>, event: LaneEvent, work?: Job<Tx>['work']): void {
+    shell.queue.push({ event, work, tries: 0 })
     this.#wake(shell)
   }
   #wake(shell: Shell<Tx>): void {
@@ -413,7 +401,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       if (this.#abort.signal.aborted) return
       const [next] = this.#ready
       if (next !== undefined) this.#wake(next)
-      else this.#setAlarm()
+      else this.#alarm.set()
     })
   }
   async #pump(): Promise<void> {
@@ -447,52 +435,61 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
   }
 
+  /** What a lane has to commit in this round; undefined: nothing now. */
   async #prepare(shell: Shell<Tx>, tokensWritten: Set<TokenId>): Promise<Batch<Tx> | undefined> {
     if (shell.queue.length === 0) return undefined
-    let token: Write | undefined
-    let tokenRevision: number | 'absent'
-    let claimed: Expectation | undefined
-    let ground: Ground | undefined
-    try {
-      if (shell.queue.some((job) => job.isFresh) && !shell.isNew && (await this.#rows.revision(shell.facts.lane)) !== shell.revision) shell.lane = undefined
-      if (shell.lane === undefined) await this.#load(shell)
-      claimed = await this.#claim(shell)
-      tokenRevision = await this.#tokenRevision(shell.facts.tokenId)
-      if (shell.isNew && tokenRevision === 'absent') {
-        // One lane of a round writes the token's row, the others find it there.
-        if (tokensWritten.has(shell.facts.tokenId)) {
-          this.#ready.add(shell)
-          return undefined
-        }
-        token = { put: tokenKey(shell.facts.tokenId), value: await this.#own.security.serialize(shell.facts.tokenId) }
-        tokensWritten.add(shell.facts.tokenId)
-      }
-      if (shell.movedTo !== undefined && isAwaited(shell)) await this.#follow(shell, shell.movedTo)
-      const successor = shell.isNew ? undefined : shell.queue.find((job) => job.successor !== undefined)?.successor
-      if (successor !== undefined && shell.movedTo === undefined) {
-        const found = await groundOf(shell, successor, tokensWritten, {
-          rows: this.#rows, tokenRevision: (id) => this.#tokenRevision(id), serialize: (id) => this.#own.security.serialize(id),
-        })
-        if (found === 'stale') shell.lane = undefined
-        if (found === 'stale' || found === 'later') {
-          this.#ready.add(shell)
-          return undefined
-        }
-        if (found === 'taken') this.#refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
-        else ground = found
-      }
-    } catch (error) {
-      if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
-      else this.#fail(shell, shell.queue.splice(0), error)
-      return undefined
-    }
+    const footing = await this.#footing(shell, tokensWritten)
+    if (footing === undefined) return undefined
     const { lane } = shell
     if (lane === undefined) {
       this.#dissolve(shell)
       return undefined
     }
-    const jobs = shell.queue.splice(0, shell.isCareful ? 1 : batchOf(shell))
     const now = this.#own.clock.now()
+    const handled = this.#handle(shell, lane, footing.ground, now)
+    if (handled === undefined) return undefined
+    if (handled.jobs.some((job) => job.event.kind === 'time') && lane.wakeAt <= now) shell.sleepUntil = now + LEAST_SLEEP_MS
+    return batchOf(shell, lane, footing, handled, this.#rows, now)
+  }
+  /** The lane as it stands in the store, and what its commit is compared with. Undefined: nothing can be committed now; what waits for it is seen to. */
+  async #footing(shell: Shell<Tx>, tokensWritten: Set<TokenId>): Promise<Footing | undefined> {
+    const { tokenId } = shell.facts
+    try {
+      if (shell.queue.some((job) => job.isFresh) && !shell.isNew && (await this.#rows.revision(shell.facts.lane)) !== shell.revision) shell.lane = undefined
+      if (shell.lane === undefined) await this.#load(shell)
+      const claimed = await claimOf(shell, this.#rows, this.#settings, this.#own.clock.now())
+      const tokenRevision = await this.#tokens.revision(tokenId)
+      let token: Write | undefined
+      if (shell.isNew && tokenRevision === 'absent') {
+        // One lane of a round writes the token's row, the others find it there.
+        if (tokensWritten.has(tokenId)) {
+          this.#ready.add(shell)
+          return undefined
+        }
+        token = await this.#tokens.row(tokenId)
+        tokensWritten.add(tokenId)
+      }
+      if (shell.movedTo !== undefined && isAwaited(shell)) await this.#follow(shell, shell.movedTo)
+      const successor = shell.isNew ? undefined : shell.queue.find((job) => job.successor !== undefined)?.successor
+      if (successor === undefined || shell.movedTo !== undefined) return { claimed, tokenRevision, token }
+      const ground = await groundOf(shell, successor, tokensWritten, this.#rows, this.#tokens)
+      if (ground === 'stale') shell.lane = undefined
+      if (ground === 'stale' || ground === 'later') {
+        this.#ready.add(shell)
+        return undefined
+      }
+      if (ground !== 'taken') return { claimed, tokenRevision, token, ground }
+      refuseMove(shell, new UsageError('ERR_NAME_TAKEN', `another conversation has taken the name ${shell.facts.name} meanwhile`))
+      return { claimed, tokenRevision, token }
+    } catch (error) {
+      if (shell.isNew && error instanceof UsageError) this.#refuse(shell, error)
+      else this.#fail(shell, shell.queue.splice(0), error)
+      return undefined
+    }
+  }
+  /** The events that wait, one turn of all of them. Undefined: a defect stopped it; the rest is handled again. */
+  #handle(shell: Shell<Tx>, lane: Lane, ground: Ground | undefined, now: number): Handled<Tx> | undefined {
+    const jobs = shell.queue.splice(0, shell.isCareful ? 1 : roundOf(shell))
     const turn: LaneTurn = { ...emptyTurn(), holds: [] }
     const refused = new Map<Job<Tx>, UsageError>()
     let work: Job<Tx>['work']
@@ -501,7 +498,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       try {
         const { consumed } = lane.destination
         const taken = job.event.kind === 'move' && ground !== undefined && lane.source.movedTo === undefined ? this.#taken(shell, lane, job.event.doubtful, ground, now) : undefined
-        const inner = lane.handle(this.#withHeld(shell, job.event), now)
+        const inner = lane.handle(withHeld(shell, job.event), now)
         next ??= taken
         // Another process may have consumed the message meanwhile: then the effect is there already.
         if (job.work !== undefined && lane.destination.consumed > consumed) work = job.work
@@ -525,87 +522,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         return undefined
       }
     }
-    if (jobs.some((job) => job.event.kind === 'time') && lane.wakeAt <= now) shell.sleepUntil = now + LEAST_SLEEP_MS
-    const isPurge = now >= lane.purgeAt
-    const head = lane.headRow()
-    const headText = new TextDecoder().decode(head.value)
-    const expect = [{ head: head.key, revision: shell.revision }, { head: tokenKey(shell.facts.tokenId), revision: tokenRevision }, ...(claimed === undefined ? [] : [claimed])]
-    if (!isPurge && turn.persist.length === 0 && work === undefined && headText === shell.headText) {
-      // D3: what is said of a lane without writing to it must be fenced too, or a process that slept would accuse a peer of what another was told.
-      const isSilent = turn.transmit.length === 0 && turn.settle.length === 0 && turn.deliver.length === 0
-      return { shell, jobs, turn, refused, headText, commit: isSilent || shell.revision === 'absent' ? undefined : { expect, writes: [] }, isCheck: true, isPurge, writesToken: false }
-    }
-    const writes: Write[] = turn.persist.map((write) => this.#rows.seal(shell.facts.lane, write))
-    // The token's row stays: the security side, which knows how long it is to be remembered, sweeps it.
-    writes.push(isPurge ? { delete: head.key } : this.#rows.seal(shell.facts.lane, { put: head.key, value: head.value }))
-    if (token !== undefined) writes.push(token)
-    if (shell.isNew) for (const key of indexKeys(shell.facts)) writes.push(this.#rows.index(key, shell.facts.lane))
-    // A name may have gone over to another lane.
-    else if (isPurge && (shell.facts.role === 'responder' || claimed !== undefined)) for (const key of indexKeys(shell.facts)) writes.push({ delete: key })
-    if (next !== undefined && ground !== undefined) {
-      const { facts } = next.shell
-      expect.push({ head: headKey(facts.lane), revision: 'absent' }, ...ground.expect)
-      writes.push(...[...next.turn.persist, { put: headKey(facts.lane), value: next.lane.headRow().value }].map((write) => this.#rows.seal(facts.lane, write)), ...ground.writes)
-    }
-    const commit: LaneCommit<Tx> = { expect, writes, ...(work === undefined ? {} : { work }) }
-    return { shell, jobs, turn, refused, headText, commit, isCheck: false, isPurge, writesToken: token !== undefined, next }
-  }
-  #refuseMove(shell: Shell<Tx>, error: UsageError): void {
-    for (const job of shell.queue.filter((each) => each.successor !== undefined)) {
-      shell.queue.splice(shell.queue.indexOf(job), 1)
-      job.done?.reject(error)
-    }
-  }
-  #taken(from: Shell<Tx>, old: Lane, doubtful: MoveWish['doubtful'], { facts, writesToken }: Ground, now: number): Next<Tx> {
-    const { lane, turn } = succeed(old, facts, doubtful, this.#settings, now)
-    return { shell: newShell<Tx>(facts, from), lane, turn, headText: new TextDecoder().decode(lane.headRow().value), writesToken }
-  }
-  /** The lane was moved, by another process or in a commit that was not heard of: who waits here goes along. */
-  async #follow(shell: Shell<Tx>, succession: Succession): Promise<void> {
-    const known = this.#shells.get(succession.lane)
-    const head = known === undefined ? await this.#rows.head(succession.lane) : undefined
-    const to = known ?? (head === undefined ? undefined : this.#shell(head.facts, shell))
-    if (to === undefined) return
-    if (known === undefined) {
-      Object.assign(to, { isNew: false, isDetached: shell.isDetached })
-      this.#keepToken(to)
-      this.#observe({ kind: 'moved', lane: shell.facts.lane, to: to.facts.lane, report: reportOf(shell.lane ?? await this.#present(shell), { tokenId: to.facts.tokenId }) })
-    }
-    handOver(shell, to, succession)
-    this.#later(to, { kind: 'time' })
-  }
-  /**
-   * The row of the lane's name, as it must still be when the lane is first written, or forgotten: two processes do not make two of one name.
-   *
-   * @throws {UsageError} another process has made one
-   */
-  async #claim({ facts, isNew, lane }: Shell<Tx>): Promise<Expectation | undefined> {
-    const isPurge = lane !== undefined && this.#own.clock.now() >= lane.purgeAt
-    if (facts.role !== 'initiator' || facts.name === undefined || !(isNew || isPurge)) return undefined
-    const head = nameKey(facts.name)
-    const found = await this.#rows.indexed(head)
-    if (found === undefined) return isNew ? { head, revision: 'absent' } : undefined
-    if (found.lane === facts.lane) return { head, revision: found.revision }
-    if (!isNew) return undefined
-    const other = await this.#rows.lane(found.lane)
-    const isLive = other !== undefined && !new Lane(other.head.facts, this.#settings, this.#own.clock.now(), other).isOver
-    if (isLive) throw new UsageError('ERR_NAME_TAKEN', `another process has opened a conversation named ${facts.name}: connect in a new process to go on with it, or choose another name`)
-    return { head, revision: found.revision }
-  }
-  /** What is asked for cannot be: nothing was written, and nothing is tried again. */
-  #refuse(shell: Shell<Tx>, error: UsageError): void {
-    this.#forget(shell)
-    for (const job of shell.queue.splice(0)) {
-      job.done?.reject(error)
-      job.exchange?.finish()
-    }
-    for (const waiter of [...shell.waiters]) waiter.settle({ error })
-  }
-  /** A consumed request is answered on the exchange that waits for it now, not on the one that waited when its delivery began. */
-  #withHeld(shell: Shell<Tx>, event: LaneEvent): LaneEvent {
-    if (event.kind !== 'consumed') return event
-    const held = shell.holds.get(event.number)
-    return held === undefined || held.exchange.isDone ? event : { ...event, to: held.hold.to }
+    return { jobs, turn, refused, work, next }
   }
 
   /** The commit is durable: now it may be seen. */
@@ -614,7 +531,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     shell.isOver = shell.lane?.isOver ?? false
     if (batch.commit !== undefined && !batch.isCheck) {
       shell.revision = shell.revision === 'absent' ? 1 : shell.revision + 1
-      if (batch.writesToken) this.#tokens.set(shell.facts.tokenId, 1)
+      if (batch.writesToken) this.#tokens.written(shell.facts.tokenId)
       shell.headText = batch.headText
       shell.isNew = false
     }
@@ -624,24 +541,25 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     if (batch.isPurge) this.#forget(shell)
     else {
       this.#rename(shell)
-      this.#keepToken(shell)
+      this.#tokens.use(shell)
     }
     if (batch.next !== undefined) this.#succeeded(shell, batch.next)
-    for (const outbound of turn.transmit) this.#send(shell, outbound)
-    for (const hold of turn.holds) this.#hold(shell, hold)
-    for (const settlement of turn.settle) this.#settle(shell, settlement)
+    this.#carryOut(shell, turn)
     if (batch.next !== undefined) this.#goOn(shell, batch.next)
     for (const job of jobs) {
       const error = batch.refused.get(job)
-      if (job.event.kind === 'consumed') this.#consumed(shell, job.event.number)
+      if (job.event.kind === 'consumed') this.#deliveries.consumed(shell, job.event.number)
       if (error === undefined) job.done?.resolve(this.#resultOf(shell, job.event))
-      else {
-        job.done?.reject(error)
-      }
+      else job.done?.reject(error)
       job.exchange?.end()
     }
-    this.#settleWaiters(shell)
-    this.#deliverNext(shell)
+    tellOfLane(shell, this.#observe)
+    this.#deliveries.next(shell)
+  }
+  #carryOut(shell: Shell<Tx>, turn: LaneTurn): void {
+    for (const outbound of turn.transmit) this.#sender.send(shell, outbound)
+    for (const hold of turn.holds) this.#sender.hold(shell, hold)
+    for (const settlement of turn.settle) settle(shell, settlement, this.#observe)
   }
   #resultOf({ lane }: Shell<Tx>, event: LaneEvent): unknown {
     if (event.kind === 'submit') return lane?.source.status(event.key)?.number
@@ -650,36 +568,58 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const { tokenId, sequence } = this.status(to.lane) ?? lane.facts
     return reportOf(lane, { tokenId, ...(sequence === undefined ? {} : { sequence }) })
   }
+
+  // ── Moves: the lane that takes over is written in the commit of the old one ────────────────────────────────────────────────
+
+  #taken(from: Shell<Tx>, old: Lane, doubtful: MoveWish['doubtful'], { facts, writesToken }: Ground, now: number): Next<Tx> {
+    const { lane, turn } = succeed(old, facts, doubtful, this.#settings, now)
+    return { shell: newShell<Tx>(facts, from), lane, turn, headText: new TextDecoder().decode(lane.headRow().value), writesToken }
+  }
+  /** The lane was moved, by another process or in a commit that was not heard of: who waits here goes along. */
+  async #follow(shell: Shell<Tx>, succession: Succession): Promise<void> {
+    const known = this.#lanes.get(succession.lane)
+    const head = known === undefined ? await this.#rows.head(succession.lane) : undefined
+    const to = known ?? (head === undefined ? undefined : this.#shell(head.facts, shell))
+    if (to === undefined) return
+    if (known === undefined) {
+      Object.assign(to, { isNew: false, isDetached: shell.isDetached })
+      this.#tokens.use(to)
+      this.#observe({ kind: 'moved', lane: shell.facts.lane, to: to.facts.lane, report: reportOf(shell.lane ?? await this.#present(shell), { tokenId: to.facts.tokenId }) })
+    }
+    handOver(shell, to, succession)
+    this.#later(to, { kind: 'time' })
+  }
   /** The lane has moved: its successor is there, with all who wait for what it took over. */
   #succeeded(from: Shell<Tx>, { shell, lane, headText, writesToken }: Next<Tx>): void {
     const { facts } = shell
-    this.#shells.set(facts.lane, shell)
-    this.#scope.enter(shell)
+    this.#enter(shell)
     Object.assign(shell, { lane, headText, revision: 1, isNew: false, isDetached: from.isDetached })
-    if (writesToken) this.#tokens.set(facts.tokenId, 1)
+    if (writesToken) this.#tokens.written(facts.tokenId)
     this.#rename(shell)
-    this.#keepToken(shell)
+    this.#tokens.use(shell)
     from.movedTo = from.lane?.source.movedTo
     if (from.movedTo !== undefined) handOver(from, shell, from.movedTo)
   }
   #goOn(from: Shell<Tx>, { shell, turn }: Next<Tx>): void {
     if (from.lane !== undefined) this.#observe({ kind: 'moved', lane: from.facts.lane, to: shell.facts.lane, report: reportOf(from.lane, { tokenId: shell.facts.tokenId }) })
-    for (const outbound of turn.transmit) this.#send(shell, outbound)
-    for (const settlement of turn.settle) this.#settle(shell, settlement)
-    this.#settleWaiters(shell)
+    this.#carryOut(shell, turn)
+    tellOfLane(shell, this.#observe)
     if (shell.queue.length > 0) this.#wake(shell)
   }
+
+  // ── What does not come about ───────────────────────────────────────────────────────────────────────────────────────────────
+
   /** D2: a commit that did not come about is a crash of the lane. */
   #crash(batch: Batch<Tx>, result: CommitResult): void {
     const { shell } = batch
     shell.lane = undefined
-    this.#tokens.delete(shell.facts.tokenId)
-    if (batch.next !== undefined) this.#tokens.delete(batch.next.shell.facts.tokenId)
+    this.#tokens.doubt(shell.facts.tokenId)
+    if (batch.next !== undefined) this.#tokens.doubt(batch.next.shell.facts.tokenId)
     const error = typeof result === 'object' ? result.failed : undefined
     // The application's own effect may be what failed: its message is delivered again, the rest is only handled again.
     const jobs = batch.jobs.filter((job) => {
       if (result === 'conflict' || job.work === undefined || job.event.kind !== 'consumed') return true
-      this.#undelivered(shell, job.event.number, error)
+      this.#deliveries.failed(shell, job.event.number, error)
       job.done?.resolve()
       return false
     })
@@ -688,7 +628,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   }
   #fail(shell: Shell<Tx>, jobs: readonly Job<Tx>[], error: unknown): void {
     shell.lane = undefined
-    this.#tokens.delete(shell.facts.tokenId)
+    this.#tokens.doubt(shell.facts.tokenId)
     this.#retry(shell, jobs, error, COMMIT_WAIT_MS)
   }
   #retry(shell: Shell<Tx>, jobs: readonly Job<Tx>[], error: unknown, waitMs: number): void {
@@ -708,7 +648,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       return
     }
     shell.retryAt = this.#own.clock.now() + backoff(waitMs, 10_000, shell.failures)
-    this.#setAlarm()
+    this.#alarm.set()
   }
   #giveUp(shell: Shell<Tx>, job: Job<Tx>, error: unknown): void {
     this.#observe({ kind: 'error', error: asError(error), lane: shell.facts.lane })
@@ -721,218 +661,29 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     this.#forget(shell)
     const error = new StoreFailed('ERR_LANE_GONE', 'the lane is not in the store')
     for (const job of shell.queue.splice(0)) this.#giveUp(shell, job, error)
-    for (const waiter of [...shell.waiters]) waiter.settle({ error })
+    endWaits(shell, error)
     for (const { exchange } of shell.holds.values()) exchange.finish()
   }
-
-  // ── Effects ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #send(shell: Shell<Tx>, outbound: Outbound): void {
-    if (outbound.to.kind === 'exchange') {
-      const { exchange: id } = outbound.to
-      const exchange = this.#exchanges.get(id)
-      exchange?.offer(outbound)
-      for (const [number, held] of shell.holds) {
-        if (held.exchange.id !== id) continue
-        shell.holds.delete(number)
-        held.exchange.finish()
-      }
-      return
+  /** What is asked for cannot be: nothing was written, and nothing is tried again. */
+  #refuse(shell: Shell<Tx>, error: UsageError): void {
+    this.#forget(shell)
+    for (const job of shell.queue.splice(0)) {
+      job.done?.reject(error)
+      job.exchange?.finish()
     }
-    const about = aboutOf(outbound)
-    const over = (hint: Hint | { readonly kind: 'exchange-over' }): void => {
-      if (!this.#abort.signal.aborted && this.#shells.has(shell.facts.lane)) this.#later(shell, { kind: 'hint', hint, about })
-    }
-    // A lane at rest sends nothing; what it would have sent is due again when it is taken up.
-    if (shell.isDetached) return over({ kind: 'exchange-over' })
-    const { signal } = this.#abort
-    Promise.resolve().then(() => this.#own.transmit(outbound, signal)).then(
-      () => over({ kind: 'exchange-over' }),
-      (cause: unknown) => {
-        // That a peer is not reached is nothing special. Everything else is a mistake of somebody's here, and would only be seen as silence.
-        if (!(cause instanceof TransportFailed) && !signal.aborted) this.#observe({ kind: 'error', error: asError(cause), lane: shell.facts.lane })
-        over({ kind: 'http-failure', cause })
-        over({ kind: 'exchange-over' })
-      },
-    )
-  }
-  /** The exchange of a request waits for the reply; an older one of the same request gives way to it. */
-  #hold(shell: Shell<Tx>, hold: Hold): void {
-    const exchange = this.#exchanges.get(hold.to.exchange)
-    if (exchange === undefined || exchange.isDone) return
-    exchange.hold()
-    shell.holds.get(hold.number)?.exchange.finish()
-    shell.holds.set(hold.number, { exchange, hold, until: this.#own.clock.now() + this.#own.timing.holdReplyMs })
-  }
-  #settle(shell: Shell<Tx>, settlement: Settlement): void {
-    const { lane } = shell.facts
-    switch (settlement.kind) {
-      case 'acknowledged':
-        this.#observe({ kind: 'acknowledged', lane, number: settlement.number })
-        return tell(shell, settlement.number, ['acknowledged'], {})
-      case 'replied':
-        return tell(shell, settlement.number, ['reply'], { value: settlement.content })
-      case 'failed':
-        if (!(settlement.error instanceof SoapFault)) this.#observe({ kind: 'lost', lane, numbers: [settlement.number], reason: settlement.error.message })
-        return tell(shell, settlement.number, settlement.error instanceof DeliveryFailed ? ['acknowledged', 'reply'] : ['reply'], { error: settlement.error })
-      case 'retransmitted': return this.#observe({ kind: 'retransmit', lane, number: settlement.number, tries: settlement.tries })
-      case 'stranded': return this.#observe({ kind: 'stranded', lane, why: 'sequence' })
-      case 'alarm': return this.#observe({ kind: 'error', error: settlement.error, lane })
-      case 'state': return
-    }
-  }
-  #settleWaiters(shell: Shell<Tx>): void {
-    const { lane } = shell
-    if (lane === undefined) return
-    const { source } = lane
-    for (const waiter of [...shell.waiters]) {
-      if (waiter.want === 'end' && source.state === 'ended') waiter.settle({})
-      if (waiter.want === 'drained' && source.pendingCount === 0) waiter.settle({})
-      if (waiter.want === 'quiet' && (source.isQuiet || source.state === 'ended')) waiter.settle({})
-    }
-    for (const go of shell.blocked.splice(0)) go()
-    const state = lane.facts.role === 'initiator' ? source.state : lane.destination.state
-    if (state === shell.state) return
-    shell.state = state
-    this.#observe({ kind: 'state', lane: shell.facts.lane, state })
+    endWaits(shell, error)
   }
 
-  #deliverNext(shell: Shell<Tx>): void {
-    const { lane } = shell
-    if (lane === undefined || lane.facts.role !== 'responder' || shell.delivering !== undefined || this.#abort.signal.aborted) return
-    if (shell.redeliverAt > this.#own.clock.now()) return
-    const delivery = lane.destination.next()
-    if (delivery === undefined) {
-      shell.redeliverAt = 0
-      return
-    }
-    // The tries are counted for one message; it may have been consumed after all.
-    if (shell.undelivered !== delivery.number) shell.deliveryTries = 0
-    shell.delivering = delivery.number
-    if (shell.deliveryTries >= this.#own.timing.maxDeliveries) return this.#bury(shell, delivery)
-    const { signal } = this.#abort
-    Promise.resolve().then(() => this.#own.deliver(delivery, signal)).then(
-      (outcome) => this.#delivered(shell, delivery, outcome ?? {}),
-      (error: unknown) => {
-        if (signal.aborted) return
-        this.#undelivered(shell, delivery.number, error)
-        this.#setAlarm()
-      },
-    )
-  }
-  /** A dead letter: it is consumed, and whoever asked is told. */
-  #bury(shell: Shell<Tx>, delivery: Delivery): void {
-    this.#observe({ kind: 'error', error: new DeliveryFailed('ERR_RM_DEAD_LETTER', `message ${delivery.number} was given up after ${shell.deliveryTries} deliveries`, { sequence: delivery.sequence, numbers: [delivery.number], cause: shell.deliveryError }), lane: shell.facts.lane })
-    const reply = delivery.received.shape === 'request' ? this.#own.undeliverable?.(delivery, shell.deliveryError) : undefined
-    this.#delivered(shell, delivery, reply === undefined ? {} : { reply })
-  }
-  #delivered(shell: Shell<Tx>, delivery: Delivery, outcome: DeliveryOutcome<Tx>): void {
-    if (this.#abort.signal.aborted) return
-    shell.queue.push({ event: { kind: 'consumed', number: delivery.number, reply: outcome.reply }, work: outcome.work, tries: 0 })
-    this.#wake(shell)
-  }
-  #undelivered(shell: Shell<Tx>, number: number, error: unknown): void {
-    shell.delivering = undefined
-    shell.undelivered = number
-    shell.deliveryTries++
-    shell.deliveryError = error
-    shell.redeliverAt = this.#own.clock.now() + backoff(this.#own.timing.redeliverMs, this.#own.timing.retransmitCapMs, shell.deliveryTries)
-    this.#observe({ kind: 'error', error: asError(error), lane: shell.facts.lane })
-  }
-  #consumed(shell: Shell<Tx>, number: number): void {
-    if (shell.delivering === number) shell.delivering = undefined
-    shell.deliveryTries = 0
-    shell.redeliverAt = 0
-    this.#observe({ kind: 'delivered', lane: shell.facts.lane, number })
-  }
-  /** Refusals without proof: the calls that wait are told, nothing else changes. */
-  #suspect(shell: Shell<Tx>, hint: Hint): void {
-    const reason = hint.kind === 'unprotected-fault' ? hint.fault.subcode ?? hint.fault.rmFault ?? hint.fault.code : hint.kind === 'context-fault' ? hint.code : hint.kind
-    shell.hints++
-    // A refusal to create the sequence at all is not going to change by being asked three times.
-    const isRefusal = hint.kind === 'unprotected-fault' && hint.fault.rmFault === 'CreateSequenceRefused' && shell.lane?.source.state === 'creating'
-    if (shell.hints < HINTS_TO_SUSPEND && !isRefusal) return
-    if (shell.hints === HINTS_TO_SUSPEND || isRefusal) this.#observe({ kind: 'suspended', lane: shell.facts.lane, reason: reason.slice(0, 128) })
-    this.#endWaits(shell, new TransportFailed('ERR_PEER_REFUSES', `the peer answers without protection: ${reason.slice(0, 128)}`, { retryable: true, tokenId: shell.facts.tokenId }))
-  }
-  #endWaits(shell: Shell<Tx>, error: Error): void {
-    for (const waiter of [...shell.waiters]) if (waiter.want !== 'end' && waiter.want !== 'quiet') waiter.settle({ error })
-  }
-  /** The peer may have lost the context. Where the conversation can go on without it, that is for others to bring about; here nothing changes. */
-  #doubt(shell: Shell<Tx>, hint: Hint & { kind: 'context-fault' }): void {
-    shell.doubts++
-    if (!shell.resumes && hint.says === 'lost') return this.#suspect(shell, hint)
-    const { source } = shell.lane ?? {}
-    if (source === undefined || !MOVABLE.has(source.state)) return
-    if (hint.proven || hint.says === 'expired' || source.state === 'creating' || shell.doubts >= DOUBTS_TO_STRAND) this.#observe({ kind: 'stranded', lane: shell.facts.lane, why: hint.says })
-  }
-
-  // ── Time ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** One alarm for all lanes. */
-  #setAlarm(): void {
-    if (this.#abort.signal.aborted) return
-    let at = Infinity
-    for (const shell of this.#shells.values()) at = Math.min(at, this.#dueAt(shell))
-    const why = this.#isAwaited() ? 'awaited' : undefined
-    if (this.#alarm !== undefined && this.#alarm.at === at && this.#alarm.why === why) return
-    this.#alarm?.cancel()
-    this.#alarm = undefined
-    if (at === Infinity) return
-    const cancel = this.#own.clock.alarm(at, () => {
-      this.#alarm = undefined
-      this.#tick()
-    }, why)
-    this.#alarm = { at, why, cancel }
-  }
-  /** Somebody waits, or something accepted is on its way: the process must not end for lack of other work. */
-  #isAwaited(): boolean {
-    for (const shell of this.#shells.values()) {
-      if (shell.waiters.size > 0 || (!shell.isDetached && shell.facts.role === 'initiator' && (shell.lane?.source.pendingCount ?? 0) > 0)) return true
-    }
-    return false
-  }
-  #dueAt(shell: Shell<Tx>): number {
-    if (shell.retryAt > 0) return shell.retryAt
-    let at = rests(shell) ? Infinity : Math.max(shell.lane?.wakeAt ?? Infinity, shell.sleepUntil)
-    for (const held of shell.holds.values()) at = Math.min(at, held.until)
-    if (shell.redeliverAt > 0 && shell.delivering === undefined) at = Math.min(at, shell.redeliverAt)
-    return at
-  }
-  #tick(): void {
-    const now = this.#own.clock.now()
-    for (const shell of this.#shells.values()) {
-      if (this.#dueAt(shell) > now) continue
-      if (shell.retryAt > 0) {
-        shell.retryAt = 0
-        this.#wake(shell)
-        continue
-      }
-      for (const [number, held] of shell.holds) {
-        if (held.until > now) continue
-        shell.holds.delete(number)
-        // The first time the peer is told that its request is held; later nothing, which a peer does not take for a refusal.
-        if (!held.hold.unsaid) held.exchange.finish()
-        else {
-          this.#later(shell, { kind: 'release', number, to: held.hold.to, messageId: held.hold.messageId })
-          shell.holds.set(number, { ...held, until: Infinity })
-        }
-      }
-      const isAwake = !rests(shell) && shell.lane !== undefined && Math.max(shell.lane.wakeAt, shell.sleepUntil) <= now
-      // What is delivered must be durable: it is looked for only behind a commit.
-      const isRedelivery = shell.redeliverAt > 0 && shell.redeliverAt <= now && shell.delivering === undefined
-      if (isAwake || isRedelivery) this.#later(shell, { kind: 'time' })
-    }
-    if (this.#pumping === undefined) this.#setAlarm()
-  }
-
-  // ── Lanes in memory, rows in the store ────────────────────────────────────────────────────────────────────────────────────
+  // ── Lanes in memory, rows in the store ─────────────────────────────────────────────────────────────────────────────────────
 
   #shell(facts: LaneFacts, options: Pick<OpenOptions, 'maxPending' | 'maxPendingBytes' | 'resumes'> = {}): Shell<Tx> {
     const shell = newShell<Tx>(facts, options)
-    this.#shells.set(facts.lane, shell)
-    this.#scope.enter(shell)
+    this.#enter(shell)
     return shell
+  }
+  #enter(shell: Shell<Tx>): void {
+    this.#lanes.add(shell)
+    this.#scope.enter(shell)
   }
   /** From the store: after a crash of the lane, or at the start of the process. */
   async #load(shell: Shell<Tx>): Promise<void> {
@@ -952,163 +703,16 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     shell.headText = new TextDecoder().decode(encodeRow(kept.head))
     shell.sleepUntil = 0
     // Settled while we were away from it: whoever waits is told from the rows.
-    for (const row of kept.sent) if (row.settled !== undefined && shell.waiters.size > 0) this.#tellFromRow(shell, row)
+    for (const row of kept.sent) if (row.settled !== undefined && shell.waiters.size > 0) tellFromRow(shell, row)
     this.#rename(shell)
-  }
-  #tellFromRow(shell: Shell<Tx>, row: SentRow): void {
-    const error = errorOf(shell.facts, row)
-    if (error === undefined || row.settled === 'replied' || row.settled === 'reply-lost') tell(shell, row.number, ['acknowledged'], {})
-    else tell(shell, row.number, ['acknowledged'], { error })
-    tell(shell, row.number, ['reply'], error !== undefined ? { error } : { value: row.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined })
-  }
-  async #keptReply(shell: Shell<Tx>, status: SentStatus): Promise<Content | undefined> {
-    const row = await this.#rows.sentRow(shell.facts.lane, status.number)
-    const error = row === undefined ? undefined : errorOf(shell.facts, row)
-    if (error !== undefined) throw error
-    return row?.reply !== undefined && 'content' in row.reply ? row.reply.content : undefined
-  }
-
-  async #tokenRevision(id: TokenId): Promise<number | 'absent'> {
-    const known = this.#tokens.get(id)
-    if (known !== undefined) return known
-    const row = await this.#rows.token(id)
-    const revision = row?.revision ?? 'absent'
-    this.#tokens.set(id, revision)
-    return revision
-  }
-  async #restoreTokens(ids: ReadonlySet<TokenId>, quarantined: { key: string; error: unknown }[]): Promise<{ readonly count: number; readonly refused: ReadonlySet<TokenId> }> {
-    const refused = new Set<TokenId>()
-    let count = 0
-    for (const id of ids) {
-      const row = await this.#rows.token(id)
-      if (row === undefined) continue
-      try {
-        const restored = await this.#own.security.deserialize(row.value)
-        if (restored !== id) throw new StoreFailed('ERR_TOKEN_MISPLACED', 'the record of one token lies in the place of another', { tokenId: id })
-        this.#tokens.set(id, row.revision)
-        count++
-      } catch (error) {
-        if (error instanceof UnknownVersion) throw error
-        refused.add(id)
-        quarantined.push({ key: row.key, error })
-      }
-    }
-    return { count, refused }
-  }
-  #keepToken(shell: Shell<Tx>): void {
-    if (shell.isOver) {
-      shell.use?.[Symbol.dispose]()
-      shell.use = undefined
-      return
-    }
-    if (shell.use === undefined && !this.#abort.signal.aborted) shell.use = this.#own.security.use(shell.facts.tokenId, shell.facts.lane)
   }
   #rename(shell: Shell<Tx>): void {
     if (shell.lane !== undefined) this.#scope.rename(shell, shell.lane.sequences)
   }
   #forget(shell: Shell<Tx>): void {
-    if (shell.movedTo !== undefined) this.#forgotten.set(shell.facts.lane, shell.movedTo.lane)
     this.#scope.leave(shell)
-    this.#shells.delete(shell.facts.lane)
+    this.#lanes.forget(shell)
     this.#ready.delete(shell)
-    shell.use?.[Symbol.dispose]()
-    shell.use = undefined
+    this.#tokens.release(shell)
   }
-
-  // ── Waiting ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** An abort or a time limit ends the waiting; what was accepted stays accepted. */
-  #until(shell: Shell<Tx>, what: Pick<Waiter, 'number' | 'want'>, wait: Wait, also?: (settle: Waiter['settle']) => void): Promise<unknown> {
-    const { signal, timeoutMs } = wait
-    if (signal?.aborted) return Promise.reject(signal.reason)
-    if (this.#abort.signal.aborted) return Promise.reject(closedError())
-    return new Promise((resolve, reject) => {
-      const ends: (() => void)[] = []
-      const waiter: Waiter = {
-        ...what, home: shell.waiters,
-        settle: (outcome) => {
-          waiter.home.delete(waiter)
-          for (const end of ends) end()
-          if ('error' in outcome) reject(outcome.error)
-          else resolve(outcome.value)
-        },
-      }
-      shell.waiters.add(waiter)
-      this.#setAlarm()
-      also?.(waiter.settle)
-      if (timeoutMs !== undefined) ends.push(this.#own.clock.alarm(this.#own.clock.now() + timeoutMs, () => waiter.settle({ error: new TimedOut('ERR_TIMEOUT', `not within ${timeoutMs} ms; what was accepted stays accepted`, { retryable: true }) }), 'awaited'))
-      if (signal !== undefined) {
-        const onAbort = (): void => waiter.settle({ error: signal.reason })
-        signal.addEventListener('abort', onAbort, { once: true })
-        ends.push(() => signal.removeEventListener('abort', onAbort))
-      }
-    })
-  }
-  #ticket(shell: Shell<Tx>, key: string, number: number): Ticket {
-    let [at, now] = [shell, number]
-    /** Where the message is by now. */
-    const place = (): Shell<Tx> => {
-      for (;;) {
-        const next = at.movedTo === undefined ? undefined : this.#shells.get(at.movedTo.lane)
-        const renumbered = at.movedTo === undefined ? undefined : numberIn(at.movedTo, now)
-        if (next === undefined || renumbered === undefined) return at
-        at = next
-        now = renumbered
-      }
-    }
-    const acknowledged = async (wait: Wait = {}): Promise<void> => {
-      for (;;) {
-        const here = place()
-        const status = (await this.#present(here)).source.status(key)
-        if (here !== place()) continue
-        if (status?.settled === 'lost') throw lostError(here.facts, now)
-        if (status?.acknowledged) return
-        return void await this.#until(here, { number: now, want: 'acknowledged' }, wait)
-      }
-    }
-    return {
-      key, acknowledged,
-      get number() {
-        place()
-        return now
-      },
-    }
-  }
-  /** The machines, restored when a failed commit has dropped them. */
-  async #present(shell: Shell<Tx>): Promise<Lane> {
-    for (;;) {
-      if (shell.lane !== undefined) return shell.lane
-      this.#assertRunning()
-      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
-    }
-  }
-  /** A LaneId is the conversation's for its life: after a move it means the lane that goes on. */
-  #current(lane: LaneId): Shell<Tx> | undefined {
-    for (let id = lane; ;) {
-      const shell = this.#shells.get(id)
-      const next = shell === undefined ? this.#forgotten.get(id) : shell.movedTo?.lane
-      if (next === undefined) return shell
-      id = next
-    }
-  }
-  #get(lane: LaneId): Shell<Tx> {
-    const shell = this.#current(lane)
-    if (shell === undefined) throw new UsageError('ERR_LANE_UNKNOWN', 'there is no such lane')
-    return shell
-  }
-  #assertRunning(): void {
-    if (this.#abort.signal.aborted) throw closedError()
-  }
-  #mint(): string { return urnUuid(this.#own.random) }
-  #observe(event: EngineEvent): void { this.#own.observe?.(event) }
 }
-
-/** Up to a move: what was asked behind it is the successor's. A lane that was never written is written first. */
-function batchOf<Tx>({ queue, isNew }: Shell<Tx>): number {
-  const move = queue.findIndex((job) => job.successor !== undefined)
-  return move < 0 ? queue.length : isNew && move > 0 ? move : move + 1
-}
-/** Where something may still be open that a successor can take over, or give up. */
-const MOVABLE: ReadonlySet<string> = new Set(['creating', 'open', 'full', 'draining', 'closed'])
-const closedError = (): UsageError => new UsageError('ERR_ENGINE_CLOSED', 'the engine was closed; what was accepted stays in the store')
-const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))

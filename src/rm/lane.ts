@@ -12,7 +12,8 @@ import type { Principal, TokenId } from '../sct/token.ts'
 import { Destination, type DestinationSnapshot, type ReceivedRow } from './destination.ts'
 import { Poller } from './poller.ts'
 import { acknowledgedSpans } from './ranges.ts'
-import { type About, type SentRow, Source, type SourceSnapshot, type StoredReply } from './source.ts'
+import { Source } from './source.ts'
+import type { About, SentRow, SourceSnapshot, StoredReply } from './source-words.ts'
 import type { RmTiming } from './timing.ts'
 import {
   type Acknowledgement, type ApplicationMessage, type BackChannel, type Content, type Destination as Place, emptyTurn, encodeRow, type Endpoint, headKey, type Hint, type LaneId, type Outbound, type OutboundBody, type Received,

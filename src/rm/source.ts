@@ -5,158 +5,11 @@
  * @module
  */
 import { DeliveryFailed, ReplyLost, SoapFault, UsageError } from '../errors.ts'
-import type { RmVersion } from '../spec/versions.ts'
-import type { TokenId } from '../sct/token.ts'
 import { NumberSet } from './ranges.ts'
-import { backoff, type RmTiming } from './timing.ts'
-import {
-  addressOf, type Content, decodeRow, type Destination as Place, emptyTurn, encodeRow, type Endpoint, type Hint, type LaneId, type Outbound, type OutboundBody,
-  type ReceivedFault, sentKey, type SequenceId, type Span, type Turn,
-} from './turn.ts'
-
-export type SourceState = 'creating' | 'open' | 'full' | 'draining' | 'closing' | 'closed' | 'terminating' | 'ended'
-export type SourceEvent =
-  | { readonly kind: 'submit'; readonly content: Content; readonly shape: Shape; readonly key: string; readonly digest: string
-      /** A reply: the number of the request, and the back-channel that waits for it, if one does. */
-      readonly answers?: number; readonly to?: Place | undefined }
-  | { readonly kind: 'created'; readonly sequence: SequenceId | undefined; readonly expiresMs?: number | undefined
-      /** The peer's replies have numbers, so that it repeats them by itself. */
-      readonly isOfferTaken?: boolean }
-  | { readonly kind: 'refused'; readonly reason: string }
-  | { readonly kind: 'acknowledged'; readonly spans: readonly Span[]; readonly nacks: readonly number[]; readonly final: boolean
-      /** The number of the message in whose answer this came, when the answer had nothing more to say. */
-      readonly answering?: number | undefined }
-  | { readonly kind: 'replied'; readonly number: number; readonly reply: StoredReply }
-  | { readonly kind: 'close' }
-  | { readonly kind: 'closed' }
-  | { readonly kind: 'terminated'; readonly by: 'answer' | 'peer' }
-  /** `resumes`: the conversation goes on elsewhere when the peer has lost the sequence. */
-  | { readonly kind: 'fault'; readonly name: string; readonly resumes?: boolean | undefined }
-  | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
-  /** Somebody opened a back-channel, for the reply to a request or for whatever waits; or asked again for a reply that goes elsewhere. */
-  | { readonly kind: 'polled'; readonly to?: Place | undefined; readonly answers?: number }
-  /** Messages under way at once; absent: as the timing says. 0 lets what was sent come to its end before a move. */
-  | { readonly kind: 'pace'; readonly window?: number | undefined }
-  /** These messages are another lane's now; what stays is given up, or, where nothing is left, the sequence is closed. */
-  | { readonly kind: 'moved'; readonly to: LaneId; readonly numbers: readonly number[]; readonly behind: 'leave' | 'close' }
-  | { readonly kind: 'time' }
-export type SourceEventKind = SourceEvent['kind']
-export type Shape = 'one-way' | 'request' | 'reply'
-export type StoredReply = { readonly content: Content } | { readonly fault: ReceivedFault }
-/** Which of our messages a hint is about. */
-export interface About { readonly kind: OutboundBody['kind']; readonly number?: number | undefined }
-
-/** What each event may lead to. A pair that is not here is refused; a step that is not here is a defect and stops the lane. */
-export const SOURCE_TABLE: SourceTable = {
-  creating: { submit: ['creating'], created: ['open', 'draining', 'closing', 'terminating'], refused: ['ended'], close: ['creating'], fault: ['creating'], hint: ['creating'], pace: ['creating'], moved: ['ended'], time: ['creating', 'ended'] },
-  open: {
-    submit: ['open', 'full'], created: ['open'], refused: ['open'], acknowledged: ['open', 'closed', 'terminating'], replied: ['open'], close: ['draining', 'closing', 'terminating'], closed: ['open'],
-    terminated: ['open', 'ended'], fault: ['open', 'full', 'closed', 'terminating', 'ended'], hint: ['open'], polled: ['open'], pace: ['open'], moved: ['draining', 'closing', 'terminating', 'ended'], time: ['open', 'ended'],
-  },
-  full: {
-    created: ['full'], refused: ['full'], acknowledged: ['full', 'closed', 'terminating'], replied: ['full'], close: ['draining', 'closing', 'terminating'], closed: ['full'],
-    terminated: ['full', 'ended'], fault: ['full', 'closed', 'terminating', 'ended'], hint: ['full'], polled: ['full'], pace: ['full'], moved: ['closing', 'terminating', 'ended'], time: ['full', 'ended'],
-  },
-  draining: {
-    created: ['draining'], refused: ['draining'], acknowledged: ['draining', 'closing', 'closed', 'terminating'], replied: ['draining', 'closing', 'terminating'], close: ['draining'], closed: ['draining'],
-    terminated: ['draining', 'ended'], fault: ['draining', 'closed', 'terminating', 'ended'], hint: ['draining'], polled: ['draining'], pace: ['draining'], moved: ['ended'], time: ['draining', 'closing', 'terminating', 'ended'],
-  },
-  closing: {
-    created: ['closing'], refused: ['closing'], acknowledged: ['closing', 'terminating'], replied: ['closing'], close: ['closing'], closed: ['terminating'],
-    terminated: ['closing', 'ended'], fault: ['closing', 'terminating', 'ended'], hint: ['closing'], polled: ['closing'], pace: ['closing'], time: ['closing', 'terminating', 'ended'],
-  },
-  closed: {
-    created: ['closed'], refused: ['closed'], acknowledged: ['closed', 'terminating'], replied: ['closed', 'terminating'], close: ['closed'], closed: ['closed'],
-    terminated: ['closed', 'ended'], fault: ['closed', 'ended'], hint: ['closed'], polled: ['closed'], pace: ['closed'], moved: ['ended'], time: ['closed', 'terminating', 'ended'],
-  },
-  terminating: {
-    created: ['terminating'], refused: ['terminating'], acknowledged: ['terminating'], replied: ['terminating'], close: ['terminating'], closed: ['terminating'],
-    terminated: ['ended'], fault: ['terminating', 'ended'], hint: ['terminating', 'ended'], polled: ['terminating'], pace: ['terminating'], time: ['terminating', 'ended'],
-  },
-  ended: {
-    created: ['ended'], refused: ['ended'], acknowledged: ['ended'], replied: ['ended'], close: ['ended'], closed: ['ended'],
-    terminated: ['ended'], fault: ['ended'], hint: ['ended'], polled: ['ended'], pace: ['ended'], moved: ['ended'], time: ['ended'],
-  },
-}
-export type SourceTable = Readonly<Record<SourceState, Readonly<Partial<Record<SourceEventKind, readonly SourceState[]>>>>>
-
-export interface SourceOptions {
-  readonly lane: LaneId
-  readonly tokenId: TokenId
-  readonly rm: RmVersion
-  readonly timing: RmTiming
-  readonly role: 'initiator' | 'responder'
-  /** Where it connects to. Absent: it only answers. */
-  readonly url?: string | undefined
-  /** Initiator: where its peer is to send to. */
-  readonly endpoint?: Endpoint | undefined
-  /** wsa:MessageID of the CreateSequence, the same at every repetition. */
-  readonly createMessageId?: string | undefined
-  readonly expiresMs?: number | undefined
-  readonly offerOnRepeat?: 'same' | 'new' | undefined
-  readonly ackRequestedOnOneWay?: boolean | undefined
-  /** False: a sequence in which nothing was sent is terminated without being closed. */
-  readonly closeEmpty?: boolean | undefined
-  /** The most replies without a number that are kept for a repeated request. */
-  readonly keptReplies?: number | undefined
-  readonly maxNumber?: number | undefined
-  /** New identifiers, for offers and for the MessageIDs of control messages. */
-  readonly mint: () => string
-}
-
-/** What the head keeps. */
-export interface SourceSnapshot {
-  readonly state: SourceState
-  readonly sequence?: SequenceId | undefined
-  readonly last: number
-  /**
-   * Initiator: what is above it has never left; first sendings go in order. In the store before the message is on its way, for a whole window at
-   * a time: a backlog is not to cost one more commit for each message.
-   */
-  readonly sent?: number | undefined
-  readonly acknowledged: readonly Span[]
-  readonly offers: readonly SequenceId[]
-  readonly controlId?: string | undefined
-  readonly repliesCome?: boolean | undefined
-  readonly closeWanted?: boolean | undefined
-  readonly expiresAt?: number | undefined
-  readonly endedAt?: number | undefined
-  readonly outcome?: Outcome | undefined
-  readonly movedTo?: Succession | undefined
-}
-/** `moved`: the conversation went on on another sequence. */
-export type Outcome = 'terminated' | 'refused' | 'faulted' | 'expired' | 'silent' | 'moved'
-/** The lane that goes on, and which numbers it took over: they are 1, 2, … there, in this order. */
-export interface Succession { readonly lane: LaneId; readonly numbers: readonly Span[] }
-/** One row of what was sent; `content` until it is settled, and for what was lost. */
-export interface SentRow {
-  readonly number: number
-  readonly shape: Shape | 'last'
-  readonly key: string
-  readonly digest: string
-  readonly answers?: number | undefined
-  readonly content?: Content | undefined
-  readonly settled?: Settled | undefined
-  readonly reply?: StoredReply | undefined
-}
-export type Settled = 'acknowledged' | 'replied' | 'lost' | 'reply-lost'
-export interface SentStatus { readonly number: number; readonly digest: string; readonly shape: Shape | 'last'; readonly acknowledged: boolean; readonly settled?: Settled | undefined }
-
-/** A message that is not settled; below the line what dies with the process. */
-interface Entry {
-  readonly row: SentRow
-  tries: number
-  sentAt: number
-  nextAt: number
-  /** Acknowledged in answer to itself, without the reply. */
-  bare: number
-  /** An acknowledgement was asked for since it was sent. */
-  asked: boolean
-  /** A request that the peer holds: said once. */
-  held: boolean
-  /** Since when it is held, and nothing is left to do but to wait for its reply. */
-  waitsSince: number | undefined
-}
+import { type Entry, SentRows } from './source-rows.ts'
+import { type Outcome, type SentRow, type SentStatus, type Settled, SOURCE_TABLE, type SourceEvent, type SourceOptions, type SourceSnapshot, type SourceState, type StoredReply, type Succession } from './source-words.ts'
+import { backoff } from './timing.ts'
+import { addressOf, decodeRow, type Destination as Place, emptyTurn, encodeRow, type Outbound, type OutboundBody, sentKey, type SequenceId, type Span, type Turn } from './turn.ts'
 
 export class Source {
   readonly #own: SourceOptions
@@ -177,25 +30,16 @@ export class Source {
   #movedTo: Succession | undefined
   /** wsa:MessageID of the CloseSequence or TerminateSequence that is under way. */
   #controlId: string | undefined
-  /** Not settled, by number. */
-  readonly #entries = new Map<number, Entry>()
-  /** Every number ever given, by its key: the idempotency record. */
-  readonly #known = new Map<string, { readonly number: number; readonly digest: string; readonly shape: Shape | 'last'; settled?: Settled | undefined }>()
-  readonly #answers = new Map<number, number>()
-  /** Given up with their content, by number: a successor may take them over. */
-  readonly #lost = new Map<number, SentRow>()
+  readonly #rows = new SentRows()
   // What dies with the process: after a restart everything outstanding is due at once.
   #controlTries = 0
   #controlAt = 0
   #waitingSince: number | undefined
   #quietSince: number | undefined
-  /** Sent at least once since the process began, and not settled. */
-  #underWay = 0
   /** The highest request whose reply has come. */
   #answered = 0
   /** Exchanges with messages in them that are not over: a peer that is behind answers late, and so slows us down. */
   #open = 0
-  #bytes = 0
   /** Under way at once at most, where it is less than usual: as long as the peer is in doubt, and before a move. */
   #suspected = false
   #pace: number | undefined
@@ -218,7 +62,7 @@ export class Source {
     this.#outcome = from.outcome
     this.#movedTo = from.movedTo
     this.#controlId = from.controlId
-    for (const row of [...rows].sort((a, b) => a.number - b.number)) this.#keep(row)
+    for (const row of [...rows].sort((a, b) => a.number - b.number)) this.#rows.keep(row)
   }
   static restore(options: SourceOptions, snapshot: SourceSnapshot, rows: Iterable<SentRow>): Source { return new Source(options, [], snapshot, rows) }
   snapshot(): SourceSnapshot {
@@ -239,18 +83,18 @@ export class Source {
   get isClosing(): boolean { return this.#closeWanted }
   get endedAt(): number | undefined { return this.#endedAt }
   get expiresAt(): number | undefined { return this.#expiresAt }
-  get pendingCount(): number { return this.#entries.size }
+  get pendingCount(): number { return this.#rows.size }
   /** Of the bodies that are not settled, in characters. */
-  get pendingBytes(): number { return this.#bytes }
+  get pendingBytes(): number { return this.#rows.bytes }
   /** Rows that are not settled, in order. */
-  pending(): readonly SentRow[] { return [...this.#entries.values()].map((entry) => entry.row) }
+  pending(): readonly SentRow[] { return [...this.#rows].map((entry) => entry.row) }
   status(key: string): SentStatus | undefined {
-    const known = this.#known.get(key)
+    const known = this.#rows.known(key)
     return known === undefined ? undefined : { ...known, acknowledged: this.#acknowledged.has(known.number) }
   }
   /** Nothing that was sent waits for the peer any more. */
   get isQuiet(): boolean {
-    for (const number of this.#entries.keys()) if (number <= this.#left) return false
+    for (const { row } of this.#rows) if (row.number <= this.#left) return false
     return true
   }
   /** What a successor may take over, in order: what never left; with `doubtful` also what left and was not acknowledged. */
@@ -262,14 +106,14 @@ export class Source {
     return doubtful === 'move' ? [] : this.#unsettled().map(({ number }) => number).filter((number) => number <= this.#left)
   }
   #unsettled(): readonly SentRow[] {
-    const rows = this.#state === 'ended' ? [...this.#lost.values()].sort((a, b) => a.number - b.number) : this.pending()
+    const rows = this.#state === 'ended' ? this.#rows.lost : this.pending()
     return rows.filter(({ shape, number, content }) => (shape === 'one-way' || shape === 'request') && content !== undefined && !this.#acknowledged.has(number))
   }
   /** The reply to request `number` is kept and not yet acknowledged. */
-  keepsReplyTo(number: number): boolean { return this.#answers.has(number) }
+  keepsReplyTo(number: number): boolean { return this.#rows.replyTo(number) !== undefined }
   /** The request with that MessageID which waits for its reply. */
   requestOf(messageId: string): number | undefined {
-    for (const { row } of this.#entries.values()) if (row.shape === 'request' && row.content?.messageId === messageId) return row.number
+    for (const { row } of this.#rows) if (row.shape === 'request' && row.content?.messageId === messageId) return row.number
     return undefined
   }
 
@@ -278,11 +122,11 @@ export class Source {
     return (this.#state === 'creating' && messageId === this.#own.createMessageId) || messageId === this.#controlId || this.requestOf(messageId) !== undefined
   }
   /** Something was sent that the peer has yet to say something to. */
-  get awaits(): boolean { return this.#state !== 'ended' && (this.#underWay > 0 || this.#waitingSince !== undefined || (CONTROL.has(this.#state) && this.#controlTries > 0)) }
+  get awaits(): boolean { return this.#state !== 'ended' && (this.#rows.underWay > 0 || this.#waitingSince !== undefined || (CONTROL.has(this.#state) && this.#controlTries > 0)) }
   /** Replies that a poll would be given. */
   waiting(now: number): number {
     let count = 0
-    for (const entry of this.#entries.values()) if (this.#isWaiting(entry, now)) count++
+    for (const entry of this.#rows) if (this.#isWaiting(entry, now)) count++
     return count
   }
   /** What was given to a poll is given to another only when it may be lost; without a number nobody would ever say that it arrived. */
@@ -298,7 +142,7 @@ export class Source {
     if (CONTROL.has(this.#state)) return Math.min(at, this.#controlAt)
     // Replies without a number are not repeated by time.
     if (this.#sequence === undefined) return at
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#rows) {
       if (entry.waitsSince !== undefined) at = Math.min(at, entry.waitsSince + silenceMs, this.#isMailbox ? entry.nextAt : Infinity)
       else if (entry.tries > 0) at = Math.min(at, entry.nextAt)
       else {
@@ -347,8 +191,10 @@ export class Source {
     }
   }
 
+  // ── What happens ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
   #submit(event: SourceEvent & { kind: 'submit' }, now: number, turn: Turn): void {
-    const known = this.#known.get(event.key)
+    const known = this.#rows.known(event.key)
     if (known !== undefined) {
       if (known.digest !== event.digest) throw new UsageError('ERR_KEY_REUSED', `the key of message ${known.number} was given to another message`, { ...this.#name(), numbers: [known.number] })
       return
@@ -356,7 +202,7 @@ export class Source {
     // WS-RM 1.1 §3.3: the numbers rise by one from 1, in the order in which the application sent.
     const row: SentRow = { number: ++this.#last, shape: event.shape, key: event.key, digest: event.digest, answers: event.answers, content: event.content }
     this.#put(row, turn)
-    const entry = this.#keep(row)
+    const entry = this.#rows.keep(row)
     if (this.#last >= (this.#own.maxNumber ?? Number.MAX_SAFE_INTEGER)) this.#state = 'full'
     if (event.shape !== 'reply') return this.#fill(now, turn)
     this.#trim(turn)
@@ -384,9 +230,9 @@ export class Source {
     if (shrunk) turn.settle.push({ kind: 'alarm', error: new DeliveryFailed('ERR_RM_ACK_SHRUNK', 'a final acknowledgement lacks numbers that were acknowledged before', this.#name()) })
     // WS-RM 1.1 §3.9: what was acknowledged stays so; an older statement that comes late is a subset.
     this.#acknowledged.union(event.spans)
-    for (const entry of [...this.#entries.values()]) if (this.#acknowledged.has(entry.row.number)) this.#covered(entry, now, turn)
+    for (const entry of [...this.#rows]) if (this.#acknowledged.has(entry.row.number)) this.#covered(entry, now, turn)
     for (const number of event.nacks) {
-      const entry = this.#entries.get(number)
+      const entry = this.#rows.get(number)
       if (entry !== undefined && entry.tries > 0 && !this.#acknowledged.has(number) && now - entry.sentAt >= this.#own.timing.retransmitMs) entry.nextAt = now
     }
     if (event.answering !== undefined) this.#bare(event.answering, turn)
@@ -404,8 +250,7 @@ export class Source {
       return
     }
     if (row.shape === 'reply') {
-      this.#drop(entry)
-      turn.persist.push({ delete: sentKey(this.#own.lane, row.number) })
+      this.#drop(entry, turn)
       return
     }
     this.#settle(entry, 'acknowledged', turn)
@@ -413,7 +258,7 @@ export class Source {
   }
   /** D25: the peer holds the request and answers it without its reply; a few times is often enough. */
   #bare(number: number, turn: Turn): void {
-    const entry = this.#entries.get(number)
+    const entry = this.#rows.get(number)
     if (entry === undefined || entry.row.shape !== 'request' || this.#repliesCome || !this.#acknowledged.has(number)) return
     if (++entry.bare >= this.#own.timing.replyTries) this.#loseReply(entry, turn)
   }
@@ -425,7 +270,7 @@ export class Source {
   #replied(event: SourceEvent & { kind: 'replied' }, now: number, turn: Turn): void {
     if (this.#state === 'ended') return
     this.#heard(now)
-    const entry = this.#entries.get(event.number)
+    const entry = this.#rows.get(event.number)
     if (entry === undefined || entry.row.shape !== 'request') return
     // A reply proves that the peer holds the request, whatever its acknowledgements say.
     if (this.#acknowledged.add(event.number) || !entry.held) turn.settle.push({ kind: 'acknowledged', number: event.number })
@@ -439,7 +284,7 @@ export class Source {
   /** Replies come in the order of their requests: one that has not come by then may be lost, and is not long waited for. */
   #overtake(number: number, now: number): void {
     this.#answered = Math.max(this.#answered, number)
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#rows) {
       if (entry.row.number > number) return
       if (entry.waitsSince !== undefined) entry.nextAt = Math.min(entry.nextAt, now + this.#pause(entry))
     }
@@ -452,7 +297,7 @@ export class Source {
     if (this.#own.rm.hasLastMessage && this.#state !== 'full') {
       const row: SentRow = { number: ++this.#last, shape: 'last', key: `${this.#own.lane} last`, digest: '', content: undefined }
       this.#put(row, turn)
-      this.#keep(row)
+      this.#rows.keep(row)
     }
     if (this.#state === 'creating') return
     this.#state = 'draining'
@@ -508,7 +353,7 @@ export class Source {
     // While the peer is in doubt one message at a time: the fewer are under way, the fewer are in doubt in the end.
     if (hint.kind === 'context-fault') this.#suspected = true
     // Whatever else it says, the exchange is over: what it should have brought is asked for again after the usual wait.
-    const entry = about?.number === undefined ? undefined : this.#entries.get(about.number)
+    const entry = about?.number === undefined ? undefined : this.#rows.get(about.number)
     // An answer with nothing in it to a request that the peer holds: its handler is still at work, so that asking is waiting.
     const cap = hint.kind === 'empty-answer' && entry?.held && entry.waitsSince === undefined ? replyPollMs : retransmitCapMs
     if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + this.#pause(entry, cap))
@@ -521,18 +366,13 @@ export class Source {
     if (this.#movedTo !== undefined) return
     const spans = new NumberSet()
     for (const number of numbers) {
-      const entry = this.#entries.get(number)
-      const row = entry?.row ?? this.#lost.get(number)
-      if (row === undefined) continue
-      if (entry !== undefined) this.#drop(entry)
-      this.#lost.delete(number)
-      this.#known.delete(row.key)
+      if (!this.#rows.give(number)) continue
       spans.add(number)
-      turn.persist.push({ delete: sentKey(this.#own.lane, number) })
+      this.#delete(number, turn)
     }
     this.#movedTo = { lane: to, numbers: spans.spans }
     if (this.#state === 'ended') return
-    const isClean = this.#entries.size === 0 && numbers.every((number) => number > this.#left)
+    const isClean = this.#rows.size === 0 && numbers.every((number) => number > this.#left)
     if (behind === 'close' && isClean && (this.#state === 'open' || this.#state === 'full')) {
       // WS-RM 1.1 §3.5: LastMsgNumber is the number of what was sent; the numbers of what was handed over were never used.
       this.#last = this.#left
@@ -541,7 +381,7 @@ export class Source {
     this.#fail('moved', 'the conversation went on on another sequence', now, turn)
   }
   #polled({ to, answers }: SourceEvent & { kind: 'polled' }, now: number, turn: Turn): void {
-    const entry = answers === undefined ? this.#oldest(now) : this.#entries.get(this.#answers.get(answers) ?? 0)
+    const entry = answers === undefined ? this.#oldest(now) : this.#rows.replyTo(answers)
     if (entry === undefined) return
     if (to !== undefined && (to.kind === 'exchange' || this.#sequence === undefined)) return this.#send(entry, to, now, turn)
     // Who asks again has not got it; but nobody makes us send it faster than we would by ourselves.
@@ -549,7 +389,7 @@ export class Source {
   }
   /** What was never given goes before what may be lost. */
   #oldest(now: number): Entry | undefined {
-    const waiting = [...this.#entries.values()].filter((entry) => this.#isWaiting(entry, now))
+    const waiting = [...this.#rows].filter((entry) => this.#isWaiting(entry, now))
     return waiting.find((entry) => entry.tries === 0) ?? waiting[0]
   }
   #time(now: number, turn: Turn): void {
@@ -569,12 +409,14 @@ export class Source {
     this.#sent(now)
   }
 
+  // ── Control: a sequence is created, closed and terminated ──────────────────────────────────────────────────────────────────
+
   /** Moves on by itself: from drained to closing, from closed to terminating. */
   #advance(now: number, turn: Turn): void {
     // The responder's Source ends with the sequence of the requests. Peer Sandesha2: in RM 1.0, which has no answer to TerminateSequence, it ends its own.
     if (this.#own.role === 'responder' && !(this.#connects && this.#own.rm.hasLastMessage)) return
-    if (this.#entries.size === 0 && this.#state === 'closed') this.#toTerminating(now)
-    if (this.#entries.size === 0 && this.#state === 'draining') {
+    if (this.#rows.size === 0 && this.#state === 'closed') this.#toTerminating(now)
+    if (this.#rows.size === 0 && this.#state === 'draining') {
       const closes = this.#own.rm.hasCloseSequence && (this.#last > 0 || this.#own.closeEmpty !== false)
       if (closes) {
         this.#state = 'closing'
@@ -624,24 +466,26 @@ export class Source {
     return this.#outbound(this.#state === 'closing' ? { kind: 'close-sequence', sequence, ...lastNumber } : { kind: 'terminate-sequence', sequence, ...lastNumber }, { messageId: this.#controlId })
   }
 
+  // ── Sending, and asking again ──────────────────────────────────────────────────────────────────────────────────────────────
+
   /** Sends what was never sent, in order, as far as the window goes. */
   #fill(now: number, turn: Turn): void {
     const to = this.#endpoint
     if (to === undefined || this.#sequence === undefined || !SENDING.has(this.#state)) return
-    for (const entry of this.#entries.values()) {
+    for (const entry of this.#rows) {
       if (!this.#hasWindow) return
       if (entry.tries === 0) this.#send(entry, to, now, turn)
     }
   }
   get #hasWindow(): boolean {
     const { window } = this.#own.timing
-    return Math.max(this.#underWay, this.#open) < Math.min(this.#pace ?? window, this.#suspected ? 1 : window)
+    return Math.max(this.#rows.underWay, this.#open) < Math.min(this.#pace ?? window, this.#suspected ? 1 : window)
   }
   #repeat(now: number, turn: Turn): void {
     const to = this.#endpoint
     if (to === undefined || this.#sequence === undefined || !SENDING.has(this.#state)) return
     let polled = false
-    for (const entry of [...this.#entries.values()]) {
+    for (const entry of [...this.#rows]) {
       if (entry.waitsSince !== undefined) {
         if (now >= entry.waitsSince + this.#own.timing.silenceMs) {
           this.#loseReply(entry, turn)
@@ -650,7 +494,7 @@ export class Source {
         if (!this.#isMailbox) continue
       }
       if (entry.tries === 0 || now < entry.nextAt) continue
-      if (entry.row.shape === 'last' && entry.tries >= this.#own.timing.controlTries && this.#entries.size === 1) {
+      if (entry.row.shape === 'last' && entry.tries >= this.#own.timing.controlTries && this.#rows.size === 1) {
         // Peer Metro 4, RM 1.0: a LastMessage whose answer was lost is answered by faults. Everything else is acknowledged, so it may end.
         this.#settle(entry, 'lost', turn)
         continue
@@ -672,11 +516,9 @@ export class Source {
   }
   #send(entry: Entry, to: Place, now: number, turn: Turn): void {
     const { row } = entry
-    if (entry.tries === 0) this.#underWay++
     this.#left = Math.max(this.#left, row.number)
     if (this.#left > this.#sentInHead) this.#sentInHead = Math.min(this.#last, this.#left + this.#own.timing.window - 1)
-    entry.tries++
-    entry.sentAt = now
+    this.#rows.leaves(entry, now)
     const { exchangeMs } = this.#own.timing
     // Nobody tells how a back-channel ended; of our own exchanges we are told.
     entry.nextAt = now + Math.max(to.kind === 'endpoint' ? exchangeMs : 0, this.#pause(entry))
@@ -718,12 +560,14 @@ export class Source {
   get #endpoint(): Place | undefined { return this.#own.url === undefined ? undefined : { kind: 'endpoint', url: this.#own.url } }
   get #quietMs(): number {
     const { inactivityMs, retransmitCapMs } = this.#own.timing
-    return this.#entries.size === 0 ? inactivityMs / 2 : Math.min(retransmitCapMs, inactivityMs / 2)
+    return this.#rows.size === 0 ? inactivityMs / 2 : Math.min(retransmitCapMs, inactivityMs / 2)
   }
   /** Nothing goes out by itself, while the peer may be waiting for a sign of life: all that left waits for its reply, and what did not waits for room. */
   get #isQuiet(): boolean {
-    return this.#own.role === 'initiator' && [...this.#entries.values()].every(({ tries, waitsSince }) => waitsSince !== undefined || (tries === 0 && !this.#hasWindow))
+    return this.#own.role === 'initiator' && [...this.#rows].every(({ tries, waitsSince }) => waitsSince !== undefined || (tries === 0 && !this.#hasWindow))
   }
+
+  // ── The peer is heard, or is silent ────────────────────────────────────────────────────────────────────────────────────────
 
   #heard(now: number): void {
     this.#waitingSince = undefined
@@ -734,15 +578,18 @@ export class Source {
     this.#waitingSince ??= now
     this.#quietSince = now
   }
+
+  // ── The end, and what is lost by it ────────────────────────────────────────────────────────────────────────────────────────
+
   /** The peer accepts nothing more: what it does not hold is lost; replies may still be asked for. */
   #closedByPeer(now: number, turn: Turn): void {
     this.#state = 'closed'
-    this.#lose([...this.#entries.values()].filter((entry) => !this.#acknowledged.has(entry.row.number)), 'the peer closed the sequence', turn)
+    this.#lose([...this.#rows].filter((entry) => !this.#acknowledged.has(entry.row.number)), 'the peer closed the sequence', turn)
     // Where replies come by themselves, each is waited for in its own time.
     this.#waitingSince = this.#repliesCome ? undefined : now
   }
   #fail(outcome: Outcome, reason: string, now: number, turn: Turn): void {
-    this.#lose([...this.#entries.values()], reason, turn)
+    this.#lose([...this.#rows], reason, turn)
     this.#end(outcome, now)
   }
   #lose(entries: readonly Entry[], reason: string, turn: Turn): void {
@@ -753,8 +600,7 @@ export class Source {
     for (const entry of entries) {
       const { number, shape } = entry.row
       if (shape === 'reply') {
-        this.#drop(entry)
-        turn.persist.push({ delete: sentKey(this.#own.lane, number) })
+        this.#drop(entry, turn)
       } else if (shape === 'last') this.#settle(entry, 'lost', turn)
       else {
         const isHeld = held.includes(entry)
@@ -772,9 +618,7 @@ export class Source {
   }
   #purge(now: number, turn: Turn): void {
     if (this.#endedAt === undefined || now < this.#endedAt + this.#own.timing.tombstoneMs) return
-    for (const known of this.#known.values()) turn.persist.push({ delete: sentKey(this.#own.lane, known.number) })
-    this.#known.clear()
-    this.#lost.clear()
+    for (const number of this.#rows.clear()) this.#delete(number, turn)
   }
   #replyLost(numbers: readonly number[]): ReplyLost {
     return new ReplyLost('ERR_RM_REPLY_LOST', `the peer holds the request but gave no reply: ${numbers.slice(0, 16).join(', ')}`, { ...this.#name(), numbers })
@@ -783,41 +627,21 @@ export class Source {
     return { ...(this.#sequence === undefined ? {} : { sequence: this.#sequence }), tokenId: this.#own.tokenId }
   }
 
+  // ── Rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
   #put(row: SentRow, turn: Turn): void { turn.persist.push({ put: sentKey(this.#own.lane, row.number), value: encodeRow(row) }) }
-  /** Remembers a row; an entry when it is not settled. */
-  #keep(row: SentRow): Entry | undefined {
-    if (row.shape !== 'reply') this.#known.set(row.key, { number: row.number, digest: row.digest, shape: row.shape, settled: row.settled })
-    if (row.settled === 'lost' && row.content !== undefined) this.#lost.set(row.number, row)
-    if (row.settled !== undefined) return undefined
-    const entry: Entry = { row, tries: 0, sentAt: 0, nextAt: 0, bare: 0, asked: false, held: false, waitsSince: undefined }
-    this.#entries.set(row.number, entry)
-    this.#bytes += row.content?.body.length ?? 0
-    if (row.answers !== undefined) this.#answers.set(row.answers, row.number)
-    return entry
+  #delete(number: number, turn: Turn): void { turn.persist.push({ delete: sentKey(this.#own.lane, number) }) }
+  #drop(entry: Entry, turn: Turn): void {
+    this.#rows.drop(entry)
+    this.#delete(entry.row.number, turn)
   }
-  #drop(entry: Entry): void {
-    if (!this.#entries.delete(entry.row.number)) return
-    if (entry.tries > 0) this.#underWay--
-    this.#bytes -= entry.row.content?.body.length ?? 0
-    if (entry.row.answers !== undefined) this.#answers.delete(entry.row.answers)
-  }
-  /** The row stays, without its content: the key must be known until the lane is forgotten. What was lost keeps it, to be sent elsewhere. */
-  #settle(entry: Entry, settled: Settled, turn: Turn, reply?: StoredReply): void {
-    this.#drop(entry)
-    const known = this.#known.get(entry.row.key)
-    if (known !== undefined) known.settled = settled
-    const { content, ...rest } = entry.row
-    const row: SentRow = { ...rest, settled, reply, ...(settled === 'lost' ? { content } : {}) }
-    if (row.content !== undefined) this.#lost.set(row.number, row)
-    this.#put(row, turn)
-  }
+  #settle(entry: Entry, settled: Settled, turn: Turn, reply?: StoredReply): void { this.#put(this.#rows.settle(entry, settled, reply), turn) }
   /** Replies without a number are never acknowledged: the oldest make room. */
   #trim(turn: Turn): void {
     if (this.#sequence !== undefined) return
-    for (const entry of this.#entries.values()) {
-      if (this.#entries.size <= (this.#own.keptReplies ?? 1_024)) return
-      this.#drop(entry)
-      turn.persist.push({ delete: sentKey(this.#own.lane, entry.row.number) })
+    for (const entry of this.#rows) {
+      if (this.#rows.size <= (this.#own.keptReplies ?? 1_024)) return
+      this.#drop(entry, turn)
     }
   }
 }

@@ -3,7 +3,7 @@
  * `=` keeps the state, `!` is refused, `-` does not occur. RM 1.1 unless a row says otherwise.
  */
 import type { DestinationEvent, DestinationState } from '../../src/rm/destination.ts'
-import type { SourceEvent, SourceState } from '../../src/rm/source.ts'
+import type { SourceEvent, SourceState } from '../../src/rm/source-words.ts'
 import { acknowledged, asked, CLOSE, CLOSED, closing, consumed, created, fault, HOUR, HUGE, made, message, PASSED, REFUSED, submit, terminated, terminating, TIME } from './machines.ts'
 
 export const SOURCE_STATES = ['Creating', 'Created', 'Rollover', 'Closing', 'Closed', 'Terminating', 'None'] as const

@@ -1,7 +1,8 @@
 /** Machines brought into each of their states by events alone, and one case for each step that a table lists. */
 import { DEFAULT_LIMITS } from '../../src/options.ts'
 import { Destination, type DestinationEvent, type DestinationOptions, type DestinationState } from '../../src/rm/destination.ts'
-import { Source, type SourceEvent, type SourceOptions, type SourceState } from '../../src/rm/source.ts'
+import { Source } from '../../src/rm/source.ts'
+import type { SourceEvent, SourceOptions, SourceState } from '../../src/rm/source-words.ts'
 import { DEFAULT_TIMING } from '../../src/rm/timing.ts'
 import type { ApplicationMessage, Content, LaneId, ReceivedFault } from '../../src/rm/turn.ts'
 import type { TokenId } from '../../src/sct/token.ts'

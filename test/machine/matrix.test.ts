@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { DESTINATION_TABLE, type DestinationState } from '../../src/rm/destination.ts'
-import { SOURCE_TABLE, type SourceState } from '../../src/rm/source.ts'
+import { SOURCE_TABLE, type SourceState } from '../../src/rm/source-words.ts'
 import { DESTINATION_CASES, DESTINATION_EVENTS, destinationAfter, NOW, SOURCE_CASES, SOURCE_EVENTS, sourceAfter } from './machines.ts'
 
 type Table = Readonly<Record<string, Readonly<Partial<Record<string, readonly string[]>>>>>
