@@ -78,7 +78,7 @@ export async function inspect(journal: Journal, cell: Cell, profile: Profile): P
       complain(`does not open: ${error instanceof Error ? `${'code' in error ? String(error.code) : error.name} ${error.message}` : String(error)}`)
     }
   }
-  return [...wrong, ...await verifyAll(signedOnes.map((event) => event.body), { keys: journal.keys, learn: exchanges.map((event) => event.body), role: journal.role, order: profile.order })]
+  return [...wrong, ...await verifyAll(signedOnes.map((event) => event.body), { keys: journal.keys, learn: exchanges.map((event) => event.body), role: journal.role, order: profile.order, renewalKey: profile.renewalKey })]
 }
 
 const isAboutToken = (action: string): boolean => /\/RSTR?\//.test(action)

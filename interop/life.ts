@@ -12,7 +12,7 @@ import { bodyOf, ECHO, profileOf } from './ours.ts'
 import type { Peer } from './peer.ts'
 
 /** Short: what a token's end does is to be seen soon. */
-const LIFETIME_MS = 6_000
+const LIFETIME_MS = 10_000
 
 /** How many requests of that kind about a token went over the network and were answered with what was asked for. */
 const granted = (run: Run, kind: 'SCT' | 'Renew' | 'Cancel'): number => run.network.passed.filter(({ event }) =>

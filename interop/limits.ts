@@ -20,8 +20,6 @@ const MEANINGLESS: readonly Limit[] = [
 const METRO: readonly Limit[] = [
   { peer: 'metro', when: { suite: 'Basic256GCM' }, reason: 'Metro has no suite with GCM' },
   { peer: 'metro', when: { endpoint: 'address' }, reason: 'a Metro client does not listen, its service does not send to an address' },
-  { peer: 'metro', role: 'client', when: { endpoint: 'make-connection', shape: 'request' }, reason: 'a Metro service that has a one-way operation too may take a poll for that one, and then has no answer to it' },
-  { peer: 'metro', role: 'client', when: { endpoint: 'make-connection', soap: '1.1' }, reason: 'the same in SOAP 1.1, whatever is sent' },
   { peer: 'metro', role: 'client', when: { order: 'encrypt-before-sign', encryptSignature: true, signatureConfirmation: true }, reason: 'the confirmations of a Metro service are not taken there' },
   { peer: 'metro', role: 'service', when: { bootstrap: 'usernameForCertificateEndorsing', encryptSignature: true, order: 'encrypt-before-sign' }, reason: 'the endorsing signature of a Metro client is not taken there' },
   { peer: 'metro', role: 'service', when: { derivedKeys: false, suite: ['Basic192', 'Basic128', 'Basic128Sha256'] }, reason: 'a Metro client asks for a key of 256 bits in every suite, and without derived keys uses it as that of a cipher of 256 bits' },
@@ -58,12 +56,10 @@ export const LIMITS: readonly Limit[] = [...MEANINGLESS, ...METRO, ...CXF, ...SA
 interface Spared { readonly peer?: Stack; readonly role?: Role; readonly action: RegExp; readonly what?: 'request' | 'response' | 'race'; readonly when?: { readonly [K in 'shape' | 'endpoint']?: Cell[K] }; /** What they are, in words. */ readonly name: string; readonly reason: string }
 export const SPARED: readonly Spared[] = [
   { peer: 'metro', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Metro client gives its conversation up at once when its token exchange is lost' },
-  { peer: 'metro', role: 'service', action: /\/CreateSequence$/, name: 'CreateSequence and its answer', reason: 'a Metro client gives its conversation up when the answer to CreateSequence is lost' },
   { peer: 'metro', role: 'client', action: /\/CreateSequence$/, what: 'race', name: 'a second copy of CreateSequence, until the first is answered', reason: 'to Metro its Offer is known already' },
   { peer: 'metro', role: 'client', action: /\/LastMessage$/, name: 'LastMessage and its answer', reason: 'Metro takes the first copy alone; our client ends without the answer after eight tries' },
   { peer: 'metro', role: 'service', action: /\/MakeConnection$/, name: 'polls and what answers them', reason: 'a Metro client has one try at each' },
   { peer: 'sandesha2', role: 'service', action: /\/RST\/SCT/, name: 'the token exchange', reason: 'a Sandesha2 client asks once; what its HTTP client then repeats is the same message, which is refused as a replay' },
-  { peer: 'sandesha2', role: 'service', action: /\/(?:Create|Close|Terminate)Sequence$/, what: 'response', name: 'the answers to CreateSequence, CloseSequence and TerminateSequence', reason: 'its HTTP client then repeats the same message, which is refused as a replay, and it gives the sequence up' },
   { peer: 'sandesha2', role: 'client', action: /\/RST\/SCT|\/CreateSequence$/, what: 'race', name: 'second copies of the token exchange and of CreateSequence, until the first is answered', reason: 'two copies at the same moment are two requests to it: one of two gets no token, or no sequence for its replies' },
   { peer: 'cxf', role: 'service', action: /\/RST\/SCT|\/CreateSequence$|\/(?:Close|Terminate)Sequence$|\/(?:LastMessage|SequenceAcknowledgement)$/, name: 'the token exchange, and messages of RM without an application\'s Body', reason: 'a CXF client sends them once' },
   { peer: 'cxf', role: 'service', action: /\/Echo$/, what: 'response', when: { endpoint: 'address' }, name: 'the 202 for a request whose reply goes to its address', reason: 'a CXF client that has not seen it may wait for nothing more' },

@@ -27,11 +27,13 @@ export interface Verification {
   readonly role: Role
   /** What was encrypted before it was signed is verified as it stands. */
   readonly order: Profile['order']
+  /** Whichever key of a context endorses its renewals is named as the one in use. */
+  readonly renewalKey: Profile['renewalKey']
 }
 
 /** Verifies every Signature of every message; what is wrong, in words. */
-export async function verifyAll(messages: readonly Uint8Array[], { keys: keyFile, learn, role, order }: Verification): Promise<readonly string[]> {
-  const ring = new Ring(keyFile)
+export async function verifyAll(messages: readonly Uint8Array[], { keys: keyFile, learn, role, order, renewalKey }: Verification): Promise<readonly string[]> {
+  const ring = new Ring(keyFile, renewalKey)
   for (const bytes of learn) ring.learn(Buffer.from(bytes).toString('utf8'))
   const wrong: string[] = []
   const folder = mkdtempSync(join(tmpdir(), 'wsrm-xmlsec-'))
@@ -85,12 +87,14 @@ const IDS: readonly string[] = [
 class Ring {
   readonly #contexts: NonNullable<KeyFile['contexts']>
   readonly #private: readonly string[]
+  readonly #renewalKey: Profile['renewalKey']
   /** Of EncryptedKeys, by the SHA-1 of what they hold encrypted. */
   readonly #learned = new Map<string, Buffer>()
   readonly #named: string[] = []
 
-  constructor({ contexts = [], privateKeys = [] }: KeyFile) {
+  constructor({ contexts = [], privateKeys = [] }: KeyFile, renewalKey: Profile['renewalKey']) {
     this.#contexts = contexts
+    this.#renewalKey = renewalKey
     this.#private = privateKeys
   }
 
@@ -136,7 +140,7 @@ class Ring {
     if (local === 'SecurityTokenReference' || local === 'KeyInfo') return this.#keyOf(element.elements()[0], root)
     if (local === 'Reference') {
       const uri = element.attribute('URI') ?? ''
-      if (!uri.startsWith('#')) return this.#context(uri, element.attribute('Instance', element.attributes.find((each) => each.local === 'Instance')?.ns))
+      if (!uri.startsWith('#')) return this.#context(uri, element.attribute('Instance', element.attributes.find((each) => each.local === 'Instance')?.ns), root)
       return this.#keyOf(all(root).find((each) => each.attributes.some((attribute) => attribute.local === 'Id' && attribute.value === uri.slice(1))), root)
     }
     if (local === 'KeyIdentifier') {
@@ -144,14 +148,15 @@ class Ring {
       if (key === undefined) throw new Error('refers to an EncryptedKey that was not seen')
       return key
     }
-    if (local === 'SecurityContextToken') return this.#context(element.first(element.ns, 'Identifier')?.text.trim() ?? '', element.first(element.ns, 'Instance')?.text.trim())
+    if (local === 'SecurityContextToken') return this.#context(element.first(element.ns, 'Identifier')?.text.trim() ?? '', element.first(element.ns, 'Instance')?.text.trim(), root)
     if (local === 'EncryptedKey') return this.#unwrap(element)
     if (local === 'DerivedKeyToken') return this.#derive(element, root)
     throw new Error(`names a key by ${local}`)
   }
-  #context(identifier: string, instance: string | undefined): Buffer {
+  #context(identifier: string, instance: string | undefined, root: Element): Buffer {
     const known = this.#contexts.filter((each) => each.identifier === identifier)
-    const found = known.find((each) => each.instance === instance) ?? known.at(-1)
+    const isRenewal = all(root).some((each) => each.local === 'Action' && each.text.trim().endsWith('/Renew'))
+    const found = isRenewal && this.#renewalKey === 'first' ? known[0] : known.find((each) => each.instance === instance) ?? known.at(-1)
     if (found === undefined) throw new Error('names a context that was not recorded')
     return Buffer.from(found.secret, 'base64')
   }

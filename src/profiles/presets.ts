@@ -25,6 +25,8 @@ export const metro: Profile = {
   ...BASIC256_SHA1,
   // Seen: RM bodies are clear, and encrypted ones are refused unless EncryptRMLifecycleMessage is set; Cancel is clear in either case.
   encryptLifecycle: false,
+  // Seen: the HTTP client of the JDK sends the same bytes again when its connection breaks, unless it is told not to.
+  lifecycleCopies: 'answer',
   // Seen: what has a Body in clear has its signature in clear too, also where its policy asks for an encrypted one.
   encryptSignature: false,
   // Seen: one-way messages are acknowledged only when that is asked for.

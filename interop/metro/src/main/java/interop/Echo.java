@@ -8,7 +8,7 @@ import jakarta.jws.soap.SOAPBinding;
 import jakarta.xml.ws.Action;
 import java.util.List;
 
-/** The application, as its service and its clients see it. */
+/** The application of a scenario that tells. */
 @WebService(name = "Echo", targetNamespace = Wsdl.NAMESPACE)
 @SOAPBinding(parameterStyle = SOAPBinding.ParameterStyle.BARE)
 public interface Echo extends Asking {
@@ -19,19 +19,11 @@ public interface Echo extends Asking {
   @Action(input = NOTE)
   void note(@WebParam(name = "note", targetNamespace = Wsdl.NAMESPACE, partName = "body") String text);
 
-  /** Keeps what it is given. */
+  /** Keeps what it is told too. */
   @WebService(endpointInterface = "interop.Echo", serviceName = "EchoService", portName = "EchoPort", targetNamespace = Wsdl.NAMESPACE)
-  final class Recorder implements Echo {
-    private final List<String> texts;
-
+  final class Recorder extends Asking.Recorder implements Echo {
     Recorder(List<String> texts) {
-      this.texts = texts;
-    }
-
-    @Override
-    public String echo(String text) {
-      texts.add(text);
-      return text;
+      super(texts);
     }
 
     @Override

@@ -5,6 +5,7 @@ import com.sun.net.httpserver.HttpServer;
 import com.sun.net.httpserver.HttpsConfigurator;
 import com.sun.net.httpserver.HttpsParameters;
 import com.sun.net.httpserver.HttpsServer;
+import com.sun.xml.ws.api.WSBinding;
 import com.sun.xml.ws.api.security.CallbackHandlerFeature;
 import com.sun.xml.ws.api.server.InstanceResolver;
 import com.sun.xml.ws.api.server.SDDocumentSource;
@@ -45,14 +46,19 @@ final class MetroService implements Peer.Service {
     http.setExecutor(threads);
     url = (scenario.tls() ? "https" : "http") + "://127.0.0.1:" + http.getAddress().getPort() + "/echo";
     Path wsdl = Files.writeString(folder.resolve("service.wsdl"), Wsdl.service(scenario, url));
-    WSEndpoint<Echo.Recorder> endpoint = WSEndpoint.create(Echo.Recorder.class, true,
-        InstanceResolver.createSingleton(new Echo.Recorder(received)).createInvoker(), SERVICE, PORT, Metro.CONTAINER,
-        Metro.binding(scenario).createBinding(new CallbackHandlerFeature(keyring.handler(folder))),
-        SDDocumentSource.create(wsdl.toUri().toURL()), null, null, true);
+    SDDocumentSource description = SDDocumentSource.create(wsdl.toUri().toURL());
+    WSBinding binding = Metro.binding(scenario).createBinding(new CallbackHandlerFeature(keyring.handler(folder)));
+    WSEndpoint<?> endpoint = scenario.request()
+        ? endpoint(Asking.Recorder.class, new Asking.Recorder(received), binding, description)
+        : endpoint(Echo.Recorder.class, new Echo.Recorder(received), binding, description);
     contexts = Secrets.behind(endpoint);
     HttpContext context = http.createContext("/echo");
     published = new EndpointImpl(endpoint, context);
     http.start();
+  }
+
+  private static <T> WSEndpoint<T> endpoint(Class<T> type, T application, WSBinding binding, SDDocumentSource description) {
+    return WSEndpoint.create(type, true, InstanceResolver.createSingleton(application).createInvoker(), SERVICE, PORT, Metro.CONTAINER, binding, description, null, null, true);
   }
 
   private static HttpServer https(InetSocketAddress address, SSLContext tls, boolean certificate) throws Exception {

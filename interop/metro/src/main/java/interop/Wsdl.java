@@ -36,8 +36,8 @@ final class Wsdl {
   }
 
   private String write(String url) {
-    // A client looks for an output of every operation that it comes upon before the right one, in no fixed order, after a renewal.
-    boolean note = server || !scenario.request();
+    // Of an operation without an output beside the one in use, a service may take polls for it, and a client looks for its output after a renewal.
+    boolean note = !scenario.request();
     String soap = "1.1".equals(scenario.soap()) ? "http://schemas.xmlsoap.org/wsdl/soap/" : "http://schemas.xmlsoap.org/wsdl/soap12/";
     return """
         <wsdl:definitions targetNamespace="urn:example:interop" xmlns:tns="urn:example:interop" xmlns:wsdl="http://schemas.xmlsoap.org/wsdl/"
