@@ -5,7 +5,7 @@
  * @module
  */
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child_process'
-import { createWriteStream, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -97,6 +97,7 @@ export class Peer implements AsyncDisposable {
     mkdirSync(temporary, { recursive: true })
     const child = spawn('java', [...options, `-Djava.io.tmpdir=${temporary}`, '-cp', `${join(folder, 'classes')}:${join(folder, 'lib')}/*`, MAIN[stack]])
     child.stderr.pipe(createWriteStream(log))
+    child.once('exit', () => rmSync(temporary, { recursive: true, force: true }))
     const peer = new Peer(stack, child)
     await peer.#ask('describe', {})
     return peer

@@ -181,10 +181,11 @@ class Pacer {
   async turn(key: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     const now = this.#clock.now()
+    // What is calm again begins anew.
+    for (const [name, { at }] of this.#last) if (now - at >= CALM_MS) this.#last.delete(name)
     const last = this.#last.get(key)
-    const isFirst = last === undefined || now - last.at >= CALM_MS
-    const at = isFirst ? now : Math.max(now, last.at + backoff(PACE_MS, PACE_CAP_MS, last.tries))
-    this.#last.set(key, { at, tries: isFirst ? 1 : last.tries + 1 })
+    const at = last === undefined ? now : Math.max(now, last.at + backoff(PACE_MS, PACE_CAP_MS, last.tries))
+    this.#last.set(key, { at, tries: (last?.tries ?? 0) + 1 })
     if (at > now) await pause(this.#clock, at - now, signal)
   }
 }

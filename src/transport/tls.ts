@@ -20,8 +20,12 @@ export interface ClientTls {
 
 /** Equal for those who show and ask for the same: they may share connections. */
 export function tlsName(tls: ClientTls): string {
-  return digest('sha256', JSON.stringify([tls.credentials?.certificate.sha256, trustName(tls)])).toString('hex')
+  const name = names.get(tls) ?? digest('sha256', JSON.stringify([tls.credentials?.certificate.sha256, trustName(tls)])).toString('hex')
+  names.set(tls, name)
+  return name
 }
+/** Asked for with every message, and authorities may be many. */
+const names = new WeakMap<ClientTls, string>()
 /** Equal for those who ask for the same. */
 export function trustName({ trust }: ClientTls): string {
   if (trust === undefined) return ''
