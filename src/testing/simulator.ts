@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts'
 import type { RandomSource } from '../crypto/random.ts'
 import { DeliveryFailed, FAULTS, ReplyLost } from '../errors.ts'
 import { DEFAULT_LIMITS } from '../options.ts'
-import { type EngineOptions, SequenceEngine, type Via } from '../rm/engine.ts'
+import { type EngineOptions, type LaneStatus, SequenceEngine, type Via } from '../rm/engine.ts'
 import { DEFAULT_TIMING, type RmTiming } from '../rm/timing.ts'
 import { addressOf, type Content, type Delivery, type Endpoint, type ExchangeId, type Hint, type LaneId, type Outbound, type Received, type ReceivedAddress, type ReceivedBody, type Span } from '../rm/turn.ts'
 import type { Principal, TokenId } from '../sct/token.ts'
@@ -173,6 +173,7 @@ const HERE = 'https://client.example/'
 type Side = 'initiator' | 'responder'
 const other = (side: Side): Side => (side === 'initiator' ? 'responder' : 'initiator')
 const TIMING: RmTiming = { ...DEFAULT_TIMING, retransmitMs: 200, retransmitCapMs: 3_000, exchangeMs: 2_000, window: 4, ackDelayMs: 100, ackAskedMs: 50, pollMs: 50, holdReplyMs: 400, redeliverMs: 100, maxDeliveries: 1_000 }
+const isEnded = ({ state }: LaneStatus): boolean => state === 'ended'
 /** Everything must have come to its end so long after the last fault. */
 const LIVENESS_MS = 5 * 60_000
 
@@ -301,7 +302,8 @@ class World {
     const deadline = this.#weather.until + LIVENESS_MS
     await drain()
     while (!this.#isFinished() && this.#violations.length === 0) {
-      if (this.#time.nextAt > deadline) {
+      // A responder that every try of a TerminateSequence was lost to ends by itself, when nothing comes.
+      if (this.#time.nextAt > deadline + (this.#isDone() ? TIMING.inactivityMs : 0)) {
         this.#violations.push(`not finished ${LIVENESS_MS} ms after the last fault: ${this.#unfinished()}`)
         break
       }
@@ -323,9 +325,13 @@ class World {
 
   get #isRough(): boolean { return this.#time.now < this.#weather.until }
   #isFinished(): boolean {
-    return this.#works.every((work) => work.isClosed) && this.#initiator?.isAlive === true && this.#responder?.isAlive === true && this.#jobs.every((job) => job.replied)
-      // A late copy of a CreateSequence makes a sequence that the forgetful responder ends by itself when nothing comes.
-      && [...this.#initiator.engine.sequences(), ...(this.#forgot ? [] : this.#responder.engine.sequences())].every((lane) => lane.state === 'ended') && (this.#forgot || this.#disks.responder.effects.length >= this.#jobs.length)
+    // A late copy of a CreateSequence makes a sequence that the forgetful responder ends by itself when nothing comes.
+    return this.#isDone() && this.#responder?.isAlive === true && (this.#forgot || [...this.#responder.engine.sequences()].every(isEnded))
+  }
+  /** The initiator has all that it wanted, and has nothing more to say. */
+  #isDone(): boolean {
+    return this.#works.every((work) => work.isClosed) && this.#jobs.every((job) => job.replied) && this.#initiator?.isAlive === true && [...this.#initiator.engine.sequences()].every(isEnded)
+      && (this.#forgot || this.#disks.responder.effects.length >= this.#jobs.length)
   }
   #unfinished(): string {
     const lanes = [...this.#initiator?.engine.sequences() ?? [], ...this.#responder?.engine.sequences() ?? []].map((lane) => `${lane.role} ${lane.state} pending ${lane.pending}`)
