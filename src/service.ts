@@ -34,7 +34,7 @@ import type { Store } from './store/store.ts'
 import type { DangerTap } from './tap.ts'
 import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdentity, NO_BODY, readBody, soapHeaders, soapMediaType } from './transport/http.ts'
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
-import { bootstrapPolicy, type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, protectsItself, readCovered, sessionPolicy, type Written } from './wire.ts'
+import { type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, protectsItself, readCovered, sessionPolicy, tokenRequestPolicy, type Written } from './wire.ts'
 import { type Versions, versionsOf } from './profiles/versions.ts'
 import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
@@ -265,7 +265,7 @@ class ServiceFace<Tx> implements Service {
   /** A Renew may come after the expiry, endorsed by what is only remembered (peer CXF 4): the issuer decides how late is too late. */
   async #bootstrap(envelope: Envelope, claims: Claims, tls: UnderTls | undefined, wait: Wait): Promise<HttpResponse> {
     const isUnderTls = isLeftToTls(envelope, tls)
-    const { opened, profile: chosen } = await this.#openUnderAny(envelope, this.#profiles, (profile) => bootstrapPolicy({ profile, limits: this.#limits, isUnderTls }), 'remembered')
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, this.#profiles, (profile) => tokenRequestPolicy({ profile, limits: this.#limits, isUnderTls }), 'remembered')
     mustUnderstand(opened)
     const addressing = readCovered(opened)
     this.#mustBeHere(addressing.to)

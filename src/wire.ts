@@ -105,6 +105,7 @@ export function encodeRefusal(fault: FaultRow, versions: Versions, relatesTo?: s
 // ---- in ----
 
 export interface PolicyOptions { readonly profile: Profile; readonly limits: Limits }
+export interface BootstrapPolicyOptions extends PolicyOptions { readonly isUnderTls: boolean }
 /** The policy for messages under a security context: the algorithms of its suite and no others (K5: the suite stands with the token). */
 export const sessionPolicy = ({ profile, limits }: PolicyOptions): Policy =>
   ({ level: levelOf(profile), algorithms: acceptedBy(profile), encryptBody: false, signer: 'context', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits })
@@ -114,9 +115,14 @@ export const answerPolicy = (options: PolicyOptions): Policy => {
   return policy.level === 'transport' ? { ...policy, signer: 'any' } : policy
 }
 /** The policy for the messages that establish or renew a context. WS-SC 1.3 §3: the entropies in them are encrypted, by the message or by TLS. */
-export const bootstrapPolicy = ({ profile, limits, isUnderTls }: PolicyOptions & { readonly isUnderTls: boolean }): Policy => ({
-  level: isUnderTls ? 'transport' : profile.bootstrap.accept === 'dangerBody' ? 'body' : 'headers', algorithms: acceptedBy(profile), encryptBody: !isUnderTls, signer: isUnderTls ? 'any' : 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits,
+export const bootstrapPolicy = ({ profile, limits, isUnderTls }: BootstrapPolicyOptions): Policy => ({
+  level: isUnderTls ? 'transport' : 'headers', algorithms: acceptedBy(profile), encryptBody: !isUnderTls, signer: isUnderTls ? 'any' : 'bootstrap', skewMs: SKEW_MS, lifeMs: LIFE_MS, limits,
 })
+/** The same for what a client asks. */
+export const tokenRequestPolicy = (options: BootstrapPolicyOptions): Policy => {
+  const policy = bootstrapPolicy(options)
+  return policy.level === 'headers' && options.profile.bootstrap.accept === 'dangerBody' ? { ...policy, level: 'body' } : policy
+}
 const levelOf = (profile: Profile): Level => (profile.protection === 'transport' ? 'transport' : 'headers')
 /** A minute ahead, five minutes of life: what the Java stacks hold to. */
 const SKEW_MS = 60_000

@@ -68,7 +68,7 @@ export interface Profile {
 export interface BootstrapProfile {
   /** Absent: as the application's messages. */
   readonly addressing?: '200508' | '200408'
-  /** What of the peer's messages must be signed: every addressing header too, or Body and Timestamp alone. Ours sign all of it in any case. */
+  /** A service: what of a token request must be signed, every addressing header too, or Body and Timestamp alone. Clients take no answer without all of it. */
   readonly accept: 'headers' | 'dangerBody'
   readonly order: 'sign-before-encrypt' | 'encrypt-before-sign'
   readonly encryptSignature: boolean
