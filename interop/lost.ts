@@ -99,4 +99,24 @@ export const LOST: readonly Case[] = [
       same(await inspect(run.journal, run.cell, profileOf(run.cell)), [], 'what is wrong with what we wrote')
     },
   },
+  {
+    name: 'a request that our application works on for longer than an exchange is held has its reply in the end, and is handled once', role: 'service',
+    async run(run, peer) {
+      const received: string[] = []
+      await run.ourService({
+        // Peer CXF 4: its preset holds them.
+        ...(run.cell.peer !== 'cxf' && { holdReplyMs: 700 }),
+        handle: async ({ body }) => {
+          received.push(textOf(body))
+          if (received.length === 2) await pause(3_000)
+          return { reply: { body: bodyOf('echoResponse', textOf(body)) } }
+        },
+      })
+      const client = await run.theirClient(peer)
+      same(await peer.send(client, textsOf(4)), textsOf(4), 'their application got')
+      await peer.end(client)
+      same(received, textsOf(4), 'our application was given')
+      same(await inspect(run.journal, run.cell, profileOf(run.cell)), [], 'what is wrong with what we wrote')
+    },
+  },
 ]

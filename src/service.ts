@@ -248,8 +248,9 @@ class ServiceFace<Tx> implements Service {
     const claims = claimsOf(envelope)
     try {
       const named = media.soap === '1.1' ? headerValue(request.headers, 'soapaction')?.replace(/^"|"$/g, '') : media.action
-      // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing.
-      if (named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
+      // BP 1.2 R1144: SOAPAction and the action parameter say what wsa:Action says, or nothing. What is done goes by wsa:Action in any case, which is signed.
+      const isChecked = this.#profiles.every(({ httpAction }) => httpAction === 'checked')
+      if (isChecked && named !== undefined && named !== '' && named !== claims.action) throw new PeerViolation('ERR_HTTP_ACTION', 'the HTTP header names another action', FAULTS.actionMismatch)
       const trust = claims.action === undefined ? undefined : readTrustAction(claims.action)
       // WS-SC 1.3 §4: Amend, and whatever else may be asked about a context, is not offered.
       if (trust === undefined && isContextAction(claims.action)) throw new PeerViolation('ERR_TRUST_ACTION', 'an exchange about contexts that is not offered', FAULTS.actionNotSupported)
@@ -336,10 +337,13 @@ class ServiceFace<Tx> implements Service {
       const exchange = `x${++this.#exchanges}`
       const { promise, resolve } = Promise.withResolvers<HttpResponse>()
       this.#waiting.set(exchange, { profile, token, instance: signer.instance, confirms: opened.signatureValues, answer: resolve })
+      const gone = (): void => this.#engine.gone(exchange)
+      wait.signal?.addEventListener('abort', gone, { once: true })
       try {
-        await this.#engine.receive(received, { kind: 'exchange', exchange })
+        await this.#engine.receive(received, { kind: 'exchange', exchange, holdMs: this.#options.holdReplyMs ?? profile.holdReplyMs })
         return await promise
       } finally {
+        wait.signal?.removeEventListener('abort', gone)
         this.#waiting.delete(exchange)
       }
     } catch (error) {

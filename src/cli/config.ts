@@ -194,7 +194,7 @@ type Choices = Readonly<Record<string, readonly (string | boolean)[]>>
 const CHOICES: Choices = {
   soap: ['1.1', '1.2'], addressing: ['200508', '200408'], rm: ['1.0', '1.1'], sc: ['200512', '200502'], suite: [...SUITES.keys()],
   hmac: ['hmac-sha1', 'hmac-sha256'], rsa: ['rsa-sha1', 'rsa-sha256'], digest: ['sha1', 'sha256'], protection: ['message', 'transport'], derivedKeys: [true, false],
-  keyOrder: KEY_ORDERS, order: ORDERS, encryptSignature: [true, false, 'with-body'], layout: ['strict', 'lax'], includeToken: ['requests', 'always'], signatureConfirmation: [true, false],
+  keyOrder: KEY_ORDERS, order: ORDERS, encryptSignature: [true, false, 'with-body'], layout: ['strict', 'lax'], httpAction: ['checked', 'ignored'], includeToken: ['requests', 'always'], signatureConfirmation: [true, false],
   encryptLifecycle: [true, false], lifecycleCopies: ['refuse', 'answer'], encryptCancel: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'], renewal: ['renew', 'replace'], renewalKey: ['current', 'first'],
 }
 const BOOTSTRAP_CHOICES: Choices = {
@@ -207,11 +207,11 @@ function readProfiles(root: Entry): readonly [Profile, ...Profile[]] {
   const values = root.list('profile')
   const [first, ...rest] = values.map((value, index): Profile => {
     if (typeof value === 'string') return presetOf(root, value)
-    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', 'addressDelayMs', 'bootstrap', 'contextLost', ...Object.keys(CHOICES)])
+    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', 'addressDelayMs', 'bootstrap', 'contextLost', 'holdReplyMs', ...Object.keys(CHOICES)])
     const preset = presetOf(root, entry.has('preset') ? entry.text('preset') : 'default')
     const bootstrap = entry.has('bootstrap') ? { bootstrap: { ...preset.bootstrap, ...changes(entry.object('bootstrap', Object.keys(BOOTSTRAP_CHOICES)), BOOTSTRAP_CHOICES) } } : {}
     const accept = entry.has('accept') ? { accept: { ...preset.accept, ...entry.object('accept', ['sha1']).flags('sha1') } } : {}
-    return { ...preset, ...changes(entry, CHOICES), ...entry.numbers('addressDelayMs'), ...bootstrap, ...accept, ...(entry.has('contextLost') ? { contextLost: entry.texts('contextLost') } : {}) }
+    return { ...preset, ...changes(entry, CHOICES), ...entry.numbers('addressDelayMs', 'holdReplyMs'), ...bootstrap, ...accept, ...(entry.has('contextLost') ? { contextLost: entry.texts('contextLost') } : {}) }
   })
   if (first === undefined) throw root.wrong('profile', 'is empty')
   return [first, ...rest]

@@ -17,6 +17,8 @@ export const cxf: Profile = {
   bootstrap: { ...BASIC256_SHA1.bootstrap, keyOrder: 'encryption-first', includeCertificate: 'requests' },
   // Seen: unknown and expired contexts are answered by one fault, which is also that of every other failed check.
   contextLost: ['{http://ws.apache.org/wss4j}SecurityError'],
+  // Seen: its client takes an answer without a reply for an empty reply, and waits for one 60 s.
+  holdReplyMs: 120_000,
   // Seen: for a client whose reply was at its address before the 202 for the request, there is none.
   addressDelayMs: 100,
 }
@@ -47,6 +49,8 @@ export const sandesha2: Profile = {
   encryptLifecycle: true, encryptCancel: true,
   // Seen: the HTTP client below it sends the same bytes again when its connection breaks.
   lifecycleCopies: 'answer',
+  // Seen: repeated requests in whose HTTP header stands the action of another message.
+  httpAction: 'ignored',
   // Seen: DerivedKeyToken for encryption, ReferenceList, then the one for the signature.
   keyOrder: 'encryption-first',
   // Seen: answers carry the token too.

@@ -27,6 +27,8 @@ export interface Profile {
   readonly encryptSignature: boolean | 'with-body'
   /** WS-SecurityPolicy 1.2 §6.7: what is used stands behind what it needs; or the Timestamp stands last. */
   readonly layout: 'strict' | 'lax'
+  /** A service: whether the action in the HTTP header must be that of the message. */
+  readonly httpAction: 'checked' | 'ignored'
   /** Which messages carry the SCT itself; the others name it by its identifier. */
   readonly includeToken: 'requests' | 'always'
   /** Answers repeat the value of the signature that they answer (WSS 1.1 §7), and the client insists on it. */
@@ -47,6 +49,8 @@ export interface Profile {
   readonly endpoint: 'anonymous' | 'make-connection' | 'address'
   /** What a service sends to the address of a client waits so long: whoever is answered there before the 202 for the request has come may miss it. */
   readonly addressDelayMs: number
+  /** A service keeps the exchange of a request open so long for the reply, which else is had by asking again; absent: 15 s. */
+  readonly holdReplyMs?: number
   /** Ask for an acknowledgement with every one-way message. */
   readonly ackRequestedOnOneWay: boolean
   /** Repeat a CreateSequence with the same Offer, or with a new one. */
@@ -86,7 +90,7 @@ export interface BootstrapProfile {
 export const DEFAULT_PROFILE: Profile = {
   soap: '1.2', addressing: '200508', rm: '1.1', sc: '200512',
   suite: 'Basic256Sha256', hmac: 'hmac-sha256', rsa: 'rsa-sha256',
-  protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict',
+  protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict', httpAction: 'checked',
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, lifecycleCopies: 'refuse', encryptCancel: false,
   bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
   str: 'header', endpoint: 'anonymous', addressDelayMs: 0, ackRequestedOnOneWay: true, offerOnRepeat: 'same',

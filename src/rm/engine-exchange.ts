@@ -8,13 +8,16 @@ import type { ExchangeId, Outbound } from './turn.ts'
 /** An inbound request until it is answered: the best of what its parts had to say is the one envelope that it gets. */
 export class Exchange {
   readonly id: ExchangeId
+  /** How long it may wait for a reply; absent: as the timing says. */
+  readonly holdMs: number | undefined
   #open = 1
   #best: Outbound | undefined
   #isHeld = false
   #isDone = false
   readonly #respond: (answer: Outbound | 'accepted') => void
-  constructor(id: ExchangeId, respond: (answer: Outbound | 'accepted') => void) {
-    this.id = id
+  constructor({ exchange, holdMs }: { readonly exchange: ExchangeId; readonly holdMs?: number | undefined }, respond: (answer: Outbound | 'accepted') => void) {
+    this.id = exchange
+    this.holdMs = holdMs
     this.#respond = respond
   }
   get isDone(): boolean { return this.#isDone }

@@ -9,7 +9,7 @@ import { Exchange } from './engine-exchange.ts'
 import type { Lanes } from './engine-lanes.ts'
 import { aboutOf } from './engine-scope.ts'
 import type { Later, Shell } from './engine-shell.ts'
-import { asError, type EngineOptions } from './engine-words.ts'
+import { asError, type EngineOptions, type Via } from './engine-words.ts'
 import type { Hold, LaneEvent } from './lane.ts'
 import type { ExchangeId, Hint, Outbound } from './turn.ts'
 
@@ -48,9 +48,10 @@ export class Sender<Tx> {
   }
 
   /** An inbound request, until it is answered. */
-  open(id: ExchangeId): Exchange {
+  open(via: Via & { kind: 'exchange' }): Exchange {
+    const { exchange: id } = via
     if (this.#exchanges.has(id)) throw new UsageError('ERR_EXCHANGE_TWICE', 'the exchange was given before')
-    const exchange = new Exchange(id, (answer) => {
+    const exchange = new Exchange(via, (answer) => {
       this.#exchanges.delete(id)
       try {
         this.#own.respond(id, answer)
@@ -61,14 +62,18 @@ export class Sender<Tx> {
     this.#exchanges.set(id, exchange)
     return exchange
   }
-  /** The exchange of a request waits for the reply; an older one of the same request gives way to it. */
+  /**
+   * The exchange of a request waits for the reply. As long as it does, copies of the request are answered with nothing: peer CXF 4 takes a reply on the
+   * exchange of its first try alone.
+   */
   hold(shell: Shell<Tx>, hold: Hold): void {
     const exchange = this.#exchanges.get(hold.to.exchange)
-    if (exchange === undefined || exchange.isDone) return
+    if (exchange === undefined || exchange.isDone || shell.holds.get(hold.number)?.exchange.isDone === false) return
     exchange.hold()
-    shell.holds.get(hold.number)?.exchange.finish()
-    shell.holds.set(hold.number, { exchange, hold, until: this.#own.clock.now() + this.#own.timing.holdReplyMs })
+    shell.holds.set(hold.number, { exchange, hold, until: this.#own.clock.now() + (exchange.holdMs ?? this.#own.timing.holdReplyMs) })
   }
+  /** Nobody is there any more to take its answer. */
+  gone(id: ExchangeId): void { this.#exchanges.get(id)?.finish() }
   #answer(shell: Shell<Tx>, outbound: Outbound, id: ExchangeId): void {
     this.#exchanges.get(id)?.offer(outbound)
     for (const [number, held] of shell.holds) {

@@ -124,7 +124,8 @@ export type EngineEvent =
   | { readonly kind: 'error'; readonly error: Error; readonly lane?: LaneId }
 export type Observe = (event: EngineEvent) => void
 /** How a received message came: as an inbound request, or as the answer to one of ours. */
-export type Via = { readonly kind: 'exchange'; readonly exchange: ExchangeId } | { readonly kind: 'answer'; readonly lane: LaneId; readonly to: Outbound }
+/** `holdMs`: how long the exchange of a request waits for the reply; absent: as the timing says. */
+export type Via = { readonly kind: 'exchange'; readonly exchange: ExchangeId; readonly holdMs?: number | undefined } | { readonly kind: 'answer'; readonly lane: LaneId; readonly to: Outbound }
 
 /** The lane of answers that belong to none: an unknown sequence, a refusal. */
 export const NO_LANE: LaneId = '' as LaneId

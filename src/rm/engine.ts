@@ -34,7 +34,7 @@ import {
 import { Lane, type LaneEvent, type LaneFacts, type LaneSettings, type LaneTurn } from './lane.ts'
 import type { SentStatus, Succession } from './source-words.ts'
 import { backoff } from './timing.ts'
-import { type Content, emptyTurn, encodeRow, type Hint, type LaneId, type Outbound, type Received } from './turn.ts'
+import { type Content, emptyTurn, encodeRow, type ExchangeId, type Hint, type LaneId, type Outbound, type Received } from './turn.ts'
 
 export type { MoveReport } from './engine-move.ts'
 export type * from './engine-words.ts'
@@ -133,7 +133,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
 
   /** The words of a verified message. Resolves when all that it changes is durable; a request's exchange may then still wait for its reply. */
   async receive(received: Received, via: Via): Promise<void> {
-    const exchange = via.kind === 'exchange' ? this.#sender.open(via.exchange) : undefined
+    const exchange = via.kind === 'exchange' ? this.#sender.open(via) : undefined
     if (this.#abort.signal.aborted) return exchange?.finish()
     if (via.kind === 'exchange' && !(await this.#takeUpStrange(received))) return exchange?.finish()
     const jobs: Promise<unknown>[] = []
@@ -153,6 +153,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     // What failed was reported and its exchange was ended; the peer will ask again.
     await Promise.allSettled(jobs)
   }
+
+  /** Whoever waited in the exchange has gone; what it was to be told is kept for the next time that it asks. */
+  gone(exchange: ExchangeId): void { this.#sender.gone(exchange) }
 
   /** What may be known without proof. `about` is the message in whose exchange it came. */
   hint(lane: LaneId, hint: Hint, about?: Outbound): void {

@@ -311,7 +311,8 @@ export class Lane {
     if (this.source.keepsReplyTo(number)) return this.#add(turn, this.source.handle({ kind: 'polled', to, answers: number }, now))
     if (exchange === undefined) return
     if (number <= this.destination.consumed) return this.#say({ kind: 'acknowledgement' }, { to, messageId }, turn)
-    turn.holds.push({ number, to: exchange, unsaid: isNew || asks, messageId })
+    // Where replies have numbers, an answer without one would be taken for an empty reply: what says that the request has come is the reply itself.
+    turn.holds.push({ number, to: exchange, unsaid: (isNew || asks) && this.source.sequence === undefined, messageId })
   }
   #isBehind(number: number): boolean { return this.destination.has(number) && this.destination.waiting > this.#settings.limits.receiveWindow / 4 }
   #consumed(event: LaneEvent & { kind: 'consumed' }, now: number, turn: LaneTurn): void {

@@ -354,8 +354,8 @@ export class Source {
     if (hint.kind === 'context-fault') this.#suspected = true
     // Whatever else it says, the exchange is over: what it should have brought is asked for again after the usual wait.
     const entry = about?.number === undefined ? undefined : this.#rows.get(about.number)
-    // An answer with nothing in it to a request that the peer holds: its handler is still at work, so that asking is waiting.
-    const cap = hint.kind === 'empty-answer' && entry?.held && entry.waitsSince === undefined ? replyPollMs : retransmitCapMs
+    // An answer with nothing in it to a request: its handler is still at work, so that asking is waiting.
+    const cap = hint.kind === 'empty-answer' && entry?.row.shape === 'request' && !this.#repliesCome ? replyPollMs : retransmitCapMs
     if (entry !== undefined && entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, now + this.#pause(entry, cap))
     // Everything is acknowledged: a peer that has lost the context is not asked for long to end what it does not know.
     const controlCap = hint.kind === 'context-fault' && this.#state !== 'creating' ? retransmitMs : retransmitCapMs

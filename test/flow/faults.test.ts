@@ -82,6 +82,11 @@ describe('HTTP', () => {
       await here[Symbol.asyncDispose]()
     }
   })
+  test('where it is ignored, the signed action alone counts', async () => {
+    const on = await field({ ...DEFAULT_PROFILE, httpAction: 'ignored' })
+    const { xml } = written(on, { body: request(), sequence: { id: on.sequence, number: 2 } })
+    expect((await post(here, xml, '', soapHeaders('1.2', 'urn:other'))).status).toBe(200)
+  })
 })
 
 describe('addresses', () => {

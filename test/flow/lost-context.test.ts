@@ -135,6 +135,8 @@ describe('a service that was started again without a store', () => {
     const at = await field({ holdReplyMs: 100, handle: () => held.promise })
     const conversation = await opened(at)
     const waiting = ask(conversation, 1).catch((error: unknown) => error)
+    // What comes behind it says that it was accepted.
+    await at.clock.until(conversation.send(place(2), { action: PLACE }))
     await at.clock.when(() => conversation.status.acknowledged.length > 0)
     await at.restart()
     expect(await at.clock.until(waiting)).toMatchObject({ name: 'ReplyLost', numbers: [1] })

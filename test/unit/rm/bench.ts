@@ -77,10 +77,10 @@ export class Bench {
     return rows
   }
   /** An inbound request; the answer, or undefined while it is held. */
-  async ask(outbound: Partial<Outbound> & Pick<Outbound, 'body'>, by: { token?: TokenId; principal?: Principal; change?: (received: Received) => Received } = {}): Promise<Outbound | 'accepted' | undefined> {
+  async ask(outbound: Partial<Outbound> & Pick<Outbound, 'body'>, by: { token?: TokenId; principal?: Principal; change?: (received: Received) => Received; holdMs?: number } = {}): Promise<Outbound | 'accepted' | undefined> {
     const exchange = `x${++this.#exchanges}`
     const words = wordsOf(said(outbound), { tokenId: by.token ?? A, principal: by.principal ?? ALICE, rm: '1.1' })
-    await this.engine.receive(by.change?.(words) ?? words, { kind: 'exchange', exchange })
+    await this.engine.receive(by.change?.(words) ?? words, { kind: 'exchange', exchange, holdMs: by.holdMs })
     await settled()
     return this.answers.get(exchange)
   }

@@ -228,27 +228,43 @@ describe('an application that is behind', () => {
 })
 
 describe('the exchange of a request', () => {
-  test('waits for the reply; after the time for that it gets an acknowledgement, a repeated one nothing, and the reply when it is there', async () => {
+  test('waits for the reply; after the time for that it gets nothing, as do copies of a request that waits, and whoever waits gets the reply when it is there', async () => {
     let answer = (_: object): void => undefined
     const bench = new Bench({ deliver: () => new Promise((resolve) => { answer = resolve }) })
     const sequence = await bench.created()
     expect(await bench.ask(message(sequence, 1, 'request'))).toBeUndefined()
     const first = bench.lastExchange
     await bench.wait(15_000)
-    expect(nameOf(bench.answers.get(first))).toBe('acknowledgement')
+    expect(bench.answers.get(first)).toBe('accepted')
     expect(await bench.ask(message(sequence, 1, 'request'))).toBeUndefined()
     const second = bench.lastExchange
-    await bench.wait(15_000)
-    expect(bench.answers.get(second)).toBe('accepted')
+    expect(await bench.ask(message(sequence, 1, 'request'))).toBe('accepted')
+    expect(await bench.ask({ ...message(sequence, 1, 'request'), ackRequested: [sequence] })).toBe('accepted')
+    answer(replyTo('m1'))
+    await settled()
+    expect(nameOf(bench.answers.get(second))).toBe('application')
+    expect(bench.delivered).toHaveLength(1)
+  })
+  test('waits as long as its exchange may; whoever has gone waits no more, and makes room for a copy', async () => {
+    let answer = (_: object): void => undefined
+    const bench = new Bench({ deliver: () => new Promise((resolve) => { answer = resolve }) })
+    const sequence = await bench.created()
+    expect(await bench.ask(message(sequence, 1, 'request'), { holdMs: 40_000 })).toBeUndefined()
+    const first = bench.lastExchange
+    await bench.wait(39_000)
+    expect(bench.answers.has(first)).toBe(false)
+    bench.engine.gone(first)
     expect(await bench.ask(message(sequence, 1, 'request'))).toBeUndefined()
-    const third = bench.lastExchange
-    // A newer exchange of the same request takes the place of the older.
-    expect(await bench.ask(message(sequence, 1, 'request'))).toBeUndefined()
-    expect(bench.answers.get(third)).toBe('accepted')
     answer(replyTo('m1'))
     await settled()
     expect(nameOf(bench.answers.get(bench.lastExchange))).toBe('application')
-    expect(bench.delivered).toHaveLength(1)
+  })
+  test('whose reply has no number gets an acknowledgement after the time for the reply', async () => {
+    const bench = new Bench({ engine: { acceptOffers: false }, deliver: () => new Promise(() => undefined) })
+    const sequence = await bench.created()
+    await bench.ask(message(sequence, 1, 'request'))
+    await bench.wait(15_000)
+    expect(nameOf(bench.answers.get(bench.lastExchange))).toBe('acknowledgement')
   })
   test('of a repeated request brings the kept reply, until that is acknowledged', async () => {
     const bench = new Bench({ deliver: async () => replyTo('m1') })
