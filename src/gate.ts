@@ -12,8 +12,8 @@ import type { Received, ReceivedBody } from './rm/turn.ts'
 import type { SctManager } from './sct/manager.ts'
 import type { ContextSecret, SecurityContextToken, TokenId } from './sct/token.ts'
 import { decode } from './wire.ts'
-import type { Certificate, Envelope, Keys, Opened, Policy } from './wss/keys.ts'
-import { open } from './wss/open.ts'
+import type { Certificate, Envelope, Keys, Opened, Policy, Signer } from './wss/keys.ts'
+import { verify } from './wss/open.ts'
 import type { ReplayCache } from './wss/replay.ts'
 
 export interface OwnKeys {
@@ -34,15 +34,20 @@ export class Gate {
     this.#seen = seen
   }
 
-  /** `how`: 'remembered' also takes contexts that ended not long ago, for what only asks about them. */
-  async open(envelope: Envelope, own: OwnKeys, policy: Policy, how: 'live' | 'remembered' = 'live'): Promise<Opened> {
+  /**
+   * `how`: 'remembered' also takes contexts that ended not long ago, for what only asks about them. `judge` is asked who may have signed before
+   * anything of the message is decrypted.
+   */
+  async open(envelope: Envelope, own: OwnKeys, policy: Policy, how: 'live' | 'remembered' = 'live', judge?: (signers: readonly Signer[]) => Promise<void>): Promise<Opened> {
     const contexts = new Map<string, readonly ContextSecret[]>()
     for (const identifier of envelope.wanted.contexts) {
       contexts.set(identifier, how === 'live' ? await this.#tokens.secrets(identifier) : await this.#tokens.rememberedSecrets(identifier))
     }
     const { certificates, privateKeys, encryptedKeys } = own
     const keys: Keys = { contexts: (identifier) => contexts.get(identifier) ?? [], certificates, privateKeys, encryptedKey: (sha1) => encryptedKeys?.get(sha1) }
-    return open(envelope, keys, policy, this.#clock.now())
+    const authenticated = verify(envelope, keys, policy, this.#clock.now())
+    await judge?.(authenticated.signers)
+    return authenticated.open()
   }
 
   /**

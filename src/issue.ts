@@ -5,16 +5,16 @@
  */
 import type { ServiceBootstrap } from './bootstraps.ts'
 import type { Clock } from './clock.ts'
-import { type Certificate, readTlsCertificate } from './crypto/certificate.ts'
+import { type Certificate, checkTrust, readTlsCertificate } from './crypto/certificate.ts'
 import type { RandomSource } from './crypto/random.ts'
 import { FAULTS, SecurityFailure } from './errors.ts'
 import type { OwnKeys } from './gate.ts'
 import type { Profile } from './profiles/profile.ts'
 import type { Principal } from './sct/token.ts'
 import type { HttpRequest } from './transport/http.ts'
-import { authenticate } from './wss/authenticate.ts'
+import { authenticate, type Circumstances, noClaim } from './wss/authenticate.ts'
 import { type BootstrapCredentials, protectBootstrap } from './wss/bootstrap.ts'
-import type { Envelope, Opened } from './wss/keys.ts'
+import type { Envelope, Opened, Signer } from './wss/keys.ts'
 import { NS } from './spec/versions.ts'
 import type { OutgoingMessage, Protected } from './wss/protect.ts'
 
@@ -34,9 +34,30 @@ export const serviceKeys = (accept: readonly ServiceBootstrap[]): OwnKeys => {
 /** A request whose Body is in clear is protected by TLS or not at all: the entropies in it are secrets (WS-SC 1.3 §3). */
 export const isLeftToTls = (envelope: Envelope, tls: UnderTls | undefined): boolean => tls !== undefined && envelope.body.first(NS.xenc, 'EncryptedData') === undefined
 
+/**
+ * Whoever signs by a certificate is vouched for, before what is encrypted in his request is decrypted: a stranger would learn from the answers what others
+ * have encrypted for this service.
+ *
+ * @throws {SecurityFailure} nobody vouches for him
+ */
+export async function mustBeVouchedFor(accept: readonly ServiceBootstrap[], [primary]: readonly Signer[], { now, signal }: Circumstances): Promise<void> {
+  if (primary?.kind !== 'certificate') return
+  let refused: unknown
+  for (const bootstrap of accept) {
+    if (bootstrap.kind !== 'x509') continue
+    try {
+      return await checkTrust(primary.certificate, bootstrap.trust, now, signal)
+    } catch (error) {
+      if (!(error instanceof SecurityFailure)) throw error
+      refused ??= error
+    }
+  }
+  throw refused ?? noClaim()
+}
+
 /** The first of what is accepted that the request proves. @throws {SecurityFailure} none is */
 export async function authenticatedBy(
-  accept: readonly ServiceBootstrap[], opened: Opened, circumstances: { readonly now: number; readonly tls: UnderTls | undefined; readonly signal?: AbortSignal | undefined },
+  accept: readonly ServiceBootstrap[], opened: Opened, circumstances: Circumstances,
 ): Promise<{ readonly principal: Principal; readonly bootstrap: ServiceBootstrap }> {
   let refused: unknown
   for (const bootstrap of accept) {

@@ -12,7 +12,7 @@ import { digest } from './crypto/hash.ts'
 import { type RandomSource, systemRandom, urnUuid } from './crypto/random.ts'
 import { FAULTS, PeerViolation, SecurityFailure, UsageError, XmlError } from './errors.ts'
 import { Gate, type OwnKeys } from './gate.ts'
-import { authenticatedBy, isLeftToTls, protectAnswer, serviceKeys, underTls, type UnderTls } from './issue.ts'
+import { authenticatedBy, isLeftToTls, mustBeVouchedFor, protectAnswer, serviceKeys, underTls, type UnderTls } from './issue.ts'
 import { ApplicationFault, type Message, messageOf, type Outcome } from './message.ts'
 import { Listeners, type ServiceEvents, tell } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
@@ -36,6 +36,7 @@ import { headerValue, type HttpRequest, HttpRefused, type HttpResponse, isIdenti
 import { listen, type ListenOptions, type Listening } from './transport/http-server.ts'
 import { type Claims, claimsOf, contextIn, encode, type EncodeOptions, encodeRefusal, encodeUnderToken, mustUnderstand, protectsItself, readCovered, sessionPolicy, tokenRequestPolicy, type Written } from './wire.ts'
 import { type Versions, versionsOf } from './profiles/versions.ts'
+import type { Circumstances } from './wss/authenticate.ts'
 import type { Envelope, Opened, Policy } from './wss/keys.ts'
 import { read } from './wss/open.ts'
 import { ReplayCache } from './wss/replay.ts'
@@ -266,11 +267,13 @@ class ServiceFace<Tx> implements Service {
   /** A Renew may come after the expiry, endorsed by what is only remembered (peer CXF 4): the issuer decides how late is too late. */
   async #bootstrap(envelope: Envelope, claims: Claims, tls: UnderTls | undefined, wait: Wait): Promise<HttpResponse> {
     const isUnderTls = isLeftToTls(envelope, tls)
-    const { opened, profile: chosen } = await this.#openUnderAny(envelope, this.#profiles, (profile) => tokenRequestPolicy({ profile, limits: this.#limits, isUnderTls }), 'remembered')
+    const circumstances = (): Circumstances => ({ now: this.#clock.now(), tls, signal: wait.signal })
+    const { opened, profile: chosen } = await this.#openUnderAny(envelope, this.#profiles, (profile) => tokenRequestPolicy({ profile, limits: this.#limits, isUnderTls }), 'remembered', (signers) => mustBeVouchedFor(this.#options.accept, signers, circumstances()))
+    // First of all: what else is wrong with a message is for those to hear who may ask.
+    const { principal, bootstrap } = await authenticatedBy(this.#options.accept, opened, circumstances())
     mustUnderstand(opened)
     const addressing = readCovered(opened)
     this.#mustBeHere(addressing.to)
-    const { principal, bootstrap } = await authenticatedBy(this.#options.accept, opened, { now: this.#clock.now(), tls, signal: wait.signal })
     const request = tokenRequestOf(opened, addressing.action)
     const profile = { ...chosen, ...names(claims.versions) }
     const signer = [opened.signer, ...opened.endorsers].find((each) => each?.kind === 'context')
@@ -286,11 +289,11 @@ class ServiceFace<Tx> implements Service {
   }
 
   /** The first alternative whose algorithms the message keeps to. */
-  async #openUnderAny(envelope: Envelope, profiles: readonly Profile[], policyOf: (profile: Profile) => Policy, how: 'live' | 'remembered' = 'live'): Promise<{ readonly opened: Opened; readonly profile: Profile }> {
+  async #openUnderAny(envelope: Envelope, profiles: readonly Profile[], policyOf: (profile: Profile) => Policy, how: 'live' | 'remembered' = 'live', judge?: Parameters<Gate['open']>[4]): Promise<{ readonly opened: Opened; readonly profile: Profile }> {
     let refused: unknown
     for (const profile of profiles) {
       try {
-        return { opened: await this.#gate.open(envelope, this.#own, policyOf(profile), how), profile }
+        return { opened: await this.#gate.open(envelope, this.#own, policyOf(profile), how, judge), profile }
       } catch (error) {
         if (!(error instanceof SecurityFailure) || error.fault !== FAULTS.unsupportedAlgorithm) throw error
         refused ??= error

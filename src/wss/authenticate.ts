@@ -70,4 +70,4 @@ async function known(user: UserClaim | undefined, password: PasswordOf, signal: 
   if (!right) throw new SecurityFailure('ERR_WSS_PASSWORD', 'no such user, or another password', FAULTS.failedAuthentication)
   return { kind: 'user', name: user.name }
 }
-const noClaim = (): SecurityFailure => new SecurityFailure('ERR_WSS_NO_CLAIM', 'the message proves nobody whom this host accepts', FAULTS.failedAuthentication)
+export const noClaim = (): SecurityFailure => new SecurityFailure('ERR_WSS_NO_CLAIM', 'the message proves nobody whom this host accepts', FAULTS.failedAuthentication)

@@ -109,9 +109,21 @@ function wantedBy(security: Element | undefined, header: Element | undefined, bo
  *
  * @throws {SecurityFailure} it does not hold; `code` is for us, `fault` for the peer
  */
-export function open(envelope: Envelope, keys: Keys, policy: Policy, now: number): Opened {
-  if (envelope.security === undefined) return withoutSecurity(envelope, policy)
-  return new Opening(withOwnTree(envelope), { keys, policy, now }).opened()
+export const open = (envelope: Envelope, keys: Keys, policy: Policy, now: number): Opened => verify(envelope, keys, policy, now).open()
+
+/** The first half of it: the signatures. Who made them can be judged before anything that they are over is decrypted. */
+export interface Authenticated {
+  /** The primary one first. */
+  readonly signers: readonly Signer[]
+  /** @throws {SecurityFailure} as `open` */
+  open(): Opened
+}
+/** @throws {SecurityFailure} as `open` */
+export function verify(envelope: Envelope, keys: Keys, policy: Policy, now: number): Authenticated {
+  if (envelope.security === undefined) return { signers: [], open: () => withoutSecurity(envelope, policy) }
+  const opening = new Opening(withOwnTree(envelope), { keys, policy, now })
+  const signers = opening.authenticated()
+  return { signers, open: () => opening.opened() }
 }
 
 function withoutSecurity(envelope: Envelope, policy: Policy): Opened {
@@ -144,6 +156,16 @@ function copy(element: Element, copies: Map<Element, Element>): Element {
   return made
 }
 
+/** WS-SecurityPolicy 1.2 §7.4, §8: what signs and what encrypts in a symmetric binding is one token, that of the context or the EncryptedKey. */
+function isOfSigner(key: Signer, signer: Signer | undefined): boolean {
+  switch (signer?.kind) {
+    case 'context': return key.kind === 'context' && key.identifier === signer.identifier
+    case 'encrypted-key': return key.kind === 'encrypted-key' && key.sha1 === signer.sha1
+    default: return true
+  }
+}
+const otherKey = (): SecurityFailure => failed('ERR_WSS_KEY_KIND', 'content that is encrypted with a key of another token than the signer')
+
 /** A signature whose value was right, and what it covers so far. */
 interface Verified {
   readonly signature: Signature
@@ -173,9 +195,10 @@ class Opening {
   readonly #pending: Set<Ciphertext>
   readonly #deciphered = new Map<Ciphertext, Revealed>()
   readonly #verified: Verified[] = []
+  #primary: Verified | undefined
   readonly #encrypted = new Set<QName>()
   readonly #encryptedParts: string[] = []
-  /** Contexts whose keys decrypted something. */
+  /** Whose keys decrypted something. */
   readonly #decryptedBy: Signer[] = []
   #bodyWasEncrypted = false
   #headersRevealed = false
@@ -191,24 +214,33 @@ class Opening {
     this.#timestamp = optional(security, NS.wsu, 'Timestamp')
     this.#references = new References(security, (id) => this.#ids.get(id), keys, policy, now)
     this.#pending = new Set(ciphertexts(envelope, security, policy))
+    // What TLS protects was not encrypted by its sender: ciphertext in it was another's, and would be read in the sender's name.
+    if (policy.level === 'transport' && this.#pending.size > 0) throw failed('ERR_WSS_ENCRYPTION', 'ciphertext in a message that TLS protects')
   }
 
-  opened(): Opened {
+  /** The signatures, and who made them. */
+  authenticated(): readonly Signer[] {
     const clear = this.#signatures()
     for (const element of clear) this.#authenticate(element)
     // A signature may be encrypted, and then nothing can be believed before it is decrypted (D8).
     this.#revealSignatures()
     for (const element of this.#signatures()) if (!clear.includes(element)) this.#authenticate(element)
 
-    const primary = this.#primary()
+    const primary = this.#findPrimary()
     if (primary === undefined && this.#policy.level !== 'transport') throw failed('ERR_WSS_NO_SIGNATURE', 'the message has no signature')
+    this.#primary = primary
+    return [...(primary === undefined ? [] : [primary]), ...this.#endorsing].map(({ signer }) => signer)
+  }
+
+  opened(): Opened {
+    const primary = this.#primary
     // Lists before the signature: signed first, encrypted after; the digests are those of the plaintext. Lists behind it: the other way.
     this.#decrypt((each) => primary === undefined || each.listed < primary.position)
     for (const each of this.#verified) for (const reference of each.waiting) this.#cover(each, reference)
     this.#decrypt(() => true)
     if (this.#headersRevealed) this.#checkHeadersAgain()
 
-    const endorsing = this.#verified.filter((each) => each !== primary)
+    const endorsing = this.#endorsing
     this.#checkSigners(primary, endorsing)
     this.#checkCoverage(primary)
     const timestamp = this.#freshness()
@@ -220,6 +252,8 @@ class Opening {
       confirmations: this.#confirmations(primary), encryptedKeys: this.#references.encryptedKeys,
     } as unknown as Opened
   }
+
+  get #endorsing(): readonly Verified[] { return this.#verified.filter((each) => each !== this.#primary) }
 
   #signatures(): readonly Element[] {
     const found = this.#envelope.security.all(NS.ds, 'Signature')
@@ -335,7 +369,10 @@ class Opening {
     if (known !== undefined) return known
     const resolved = keyReference !== undefined ? this.#references.resolve(keyReference) : this.#references.ofEncryptedKey(owner as Element)
     if (resolved.kind !== 'secret') throw failed('ERR_WSS_KEY_KIND', 'content that is encrypted with a certificate')
-    const revealed = reveal(ciphertext, resolved.candidates(), this.#policy)
+    const candidates = resolved.candidates()
+    // Before it is decrypted: whoever signs may not have read to him what was encrypted for others.
+    if (this.#primary !== undefined && candidates.some((each) => !isOfSigner(each.signer, this.#primary?.signer))) throw otherKey()
+    const revealed = reveal(ciphertext, candidates, this.#policy)
     this.#deciphered.set(ciphertext, revealed)
     this.#decryptedBy.push(revealed.key.signer)
     return revealed
@@ -378,7 +415,7 @@ class Opening {
   }
 
   /** The one signature that endorses no other; every other must endorse it. */
-  #primary(): Verified | undefined {
+  #findPrimary(): Verified | undefined {
     const signatures = this.#signatures()
     const targets = (verified: Verified): readonly (Element | undefined)[] => verified.signature.references.map((reference) => this.#ids.get(reference.id))
     const primary = this.#verified.find((each) => !targets(each).some((target) => target !== undefined && signatures.includes(target)))
@@ -396,10 +433,8 @@ class Opening {
     if (wanted === 'context' && kind !== 'context') throw failed('ERR_WSS_SIGNER', 'the message is not signed by a security context')
     if (wanted === 'bootstrap' && kind === 'context') throw failed('ERR_WSS_SIGNER', 'the message is not signed by a bootstrap credential')
     if (endorsing.some((each) => each.otherSecret && each.signer.kind !== 'context')) throw badMac()
-    // WS-SecurityPolicy 1.2 §8: what signs and what encrypts under a context is the same context.
-    const signer = primary?.signer
-    if (signer?.kind !== 'context') return
-    if (this.#decryptedBy.some((each) => each.kind !== 'context' || each.identifier !== signer.identifier)) throw failed('ERR_WSS_KEY_KIND', 'content that is encrypted with a key of another token than the signer')
+    // Once more, for what was decrypted before it was known who signs.
+    if (this.#decryptedBy.some((each) => !isOfSigner(each, primary?.signer))) throw otherKey()
   }
 
   #checkCoverage(primary: Verified | undefined): void {

@@ -136,7 +136,8 @@ describe('a mailbox', () => {
   test('a reply that is late is fetched by a poll; the request, once acknowledged, is not sent again', async () => {
     const late = gated()
     const here = await start({ handle: late.handle, holdReplyMs: 50 })
-    const conversation = await here.client(QUICK).connect(here.url, { ...as('client'), profile: mailbox })
+    // The first poll brings the acknowledgement.
+    const conversation = await here.client({ ...QUICK, retransmitAfterMs: 2_000 }).connect(here.url, { ...as('client'), profile: mailbox })
     const reply = conversation.request(place(1), { action: PLACE, timeoutMs: 10_000 })
     // Polls go on while the handler is at work.
     await vi.waitFor(() => expect(wireOf(here).filter(({ action, direction }) => action === 'MakeConnection' && direction === 'request').length).toBeGreaterThan(3), 5_000)
