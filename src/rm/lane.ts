@@ -237,17 +237,22 @@ export class Lane {
   #move({ to, doubtful, behind }: LaneEvent & { kind: 'move' }, now: number, turn: LaneTurn): void {
     this.#add(turn, this.source.handle({ kind: 'moved', to, numbers: this.source.movable(doubtful).map(({ number }) => number), behind }, now))
   }
-  #fault(name: string, { resumes }: LaneEvent & { kind: 'received' }, sequence: SequenceId | undefined, now: number, turn: LaneTurn): void {
-    const isOfReceived = sequence !== undefined && sequence === this.destination.sequence
-    if (isOfReceived || (this.facts.role === 'responder' && sequence === undefined)) {
+  #fault(name: string, { resumes, received }: LaneEvent & { kind: 'received' }, sequence: SequenceId | undefined, now: number, turn: LaneTurn): void {
+    const isOver = name === 'SequenceTerminated' || name === 'UnknownSequence'
+    if (this.facts.role === 'responder' && (sequence === undefined || sequence === this.destination.sequence)) {
       // WS-RM 1.1 §4.1: the Source of what we receive has given the sequence up.
-      if (this.facts.role === 'responder' && (name === 'SequenceTerminated' || name === 'UnknownSequence')) this.#add(turn, this.destination.handle({ kind: 'terminate' }, now))
+      if (isOver) this.#add(turn, this.destination.handle({ kind: 'terminate' }, now))
       return
     }
     if (name === 'CreateSequenceRefused') {
-      if (this.facts.role === 'initiator' && this.source.state === 'creating') this.#add(turn, this.source.handle({ kind: 'refused', reason: 'the peer refused to create the sequence' }, now))
+      // Of another CreateSequence it says nothing of this one.
+      const isOurs = received.relatesTo === undefined || received.relatesTo === this.facts.createMessageId
+      if (isOurs && this.facts.role === 'initiator' && this.source.state === 'creating') this.#add(turn, this.source.handle({ kind: 'refused', reason: 'the peer refused to create the sequence' }, now))
       return
     }
+    // Peer WCF: a pair ends as one, by the name of either. A fault about any other sequence says nothing of these.
+    const isOfPair = isOver && this.facts.role === 'initiator' && sequence === this.destination.sequence
+    if (sequence !== undefined && sequence !== this.source.sequence && !isOfPair) return
     this.#add(turn, this.source.handle({ kind: 'fault', name, resumes }, now))
   }
   /** A reply outside of any sequence: from a peer that was offered none, or took none. */
@@ -276,12 +281,13 @@ export class Lane {
     const number = this.#requestOf(event)
     if (number !== undefined) this.#add(turn, this.source.handle({ kind: 'replied', number, reply }, now))
   }
-  /** The request that a reply answers: by RelatesTo; a fault may have made that up, then by the exchange that brought it. */
+  /** The request that a reply answers: by RelatesTo; peer Metro 4: a fault may have made that up, then by the exchange that brought it. What relates to another message of ours answers that one. */
   #requestOf(event: LaneEvent & { kind: 'received' }): number | undefined {
     const { relatesTo, body } = event.received
     const named = relatesTo === undefined ? undefined : this.source.requestOf(relatesTo)
     if (named !== undefined) return named
-    return body.kind === 'fault' && event.about?.kind === 'application' ? event.about.number : undefined
+    const isOfAnother = relatesTo !== undefined && this.source.sentAs(relatesTo)
+    return body.kind === 'fault' && !isOfAnother && event.about?.kind === 'application' ? event.about.number : undefined
   }
   #numberedRequest(event: LaneEvent & { kind: 'received' }, sequence: NonNullable<Received['sequence']>, now: number, turn: LaneTurn): void {
     const { received, to, shape } = event

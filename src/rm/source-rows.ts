@@ -21,6 +21,8 @@ export interface Entry {
   /** Since when it is held, and nothing is left to do but to wait for its reply. */
   waitsSince: number | undefined
 }
+/** Choice: of more messages than are on the way at once, whose late answers may still come. */
+const MOST_PAST = 1_024
 interface Known { readonly number: number; readonly digest: string; readonly shape: Shape | 'last'; settled?: Settled | undefined }
 
 export class SentRows {
@@ -31,6 +33,8 @@ export class SentRows {
   readonly #answers = new Map<number, number>()
   /** Given up with their content, by number: a successor may take them over. */
   readonly #lost = new Map<number, SentRow>()
+  /** MessageIDs of what was settled last, in this process. */
+  readonly #past = new Set<string>()
   #underWay = 0
   #bytes = 0
 
@@ -42,6 +46,7 @@ export class SentRows {
   /** Sent at least once since the process began, and not settled. */
   get underWay(): number { return this.#underWay }
   get(number: number): Entry | undefined { return this.#entries.get(number) }
+  hasBeen(messageId: string): boolean { return this.#past.has(messageId) }
   known(key: string): Readonly<Known> | undefined { return this.#known.get(key) }
   /** The reply to that request, while it is kept. */
   replyTo(request: number): Entry | undefined { return this.#entries.get(this.#answers.get(request) ?? 0) }
@@ -74,12 +79,18 @@ export class SentRows {
   /** The row stays, without its content: the key must be known until the lane is forgotten. What was lost keeps it, to be sent elsewhere. */
   settle(entry: Entry, settled: Settled, reply?: StoredReply): SentRow {
     this.drop(entry)
+    if (entry.row.content !== undefined) this.#remember(entry.row.content.messageId)
     const known = this.#known.get(entry.row.key)
     if (known !== undefined) known.settled = settled
     const { content, ...rest } = entry.row
     const row: SentRow = { ...rest, settled, reply, ...(settled === 'lost' ? { content } : {}) }
     if (row.content !== undefined) this.#lost.set(row.number, row)
     return row
+  }
+  #remember(messageId: string): void {
+    this.#past.add(messageId)
+    const [oldest] = this.#past
+    if (this.#past.size > MOST_PAST && oldest !== undefined) this.#past.delete(oldest)
   }
   /** The message is another lane's from here on, with its key. False: it is not here to be given away. */
   give(number: number): boolean {

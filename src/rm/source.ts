@@ -122,6 +122,8 @@ export class Source {
     return (this.#state === 'creating' && messageId === this.#own.createMessageId) || messageId === this.#controlId || this.requestOf(messageId) !== undefined
   }
   /** Something was sent that the peer has yet to say something to. */
+  /** A message of ours had this MessageID, as far as is remembered. */
+  sentAs(messageId: string): boolean { return this.asked(messageId) || this.#rows.hasBeen(messageId) }
   get awaits(): boolean { return this.#state !== 'ended' && (this.#rows.underWay > 0 || this.#waitingSince !== undefined || (CONTROL.has(this.#state) && this.#controlTries > 0)) }
   /** Replies that a poll would be given. */
   waiting(now: number): number {

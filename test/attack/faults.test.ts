@@ -1,0 +1,107 @@
+/**
+ * Faults that the service has rightly signed, got by somebody between it and its client and given to the client at the wrong place: each says what it
+ * says of the message and the sequence that it is about, and nothing of any other.
+ */
+import { randomBytes } from 'node:crypto'
+import { afterEach, describe, expect, test } from 'vitest'
+import { FAULTS } from '../../src/errors.ts'
+import { type ConnectOptions, type Conversation, DEFAULT_PROFILE, Keyring, MemoryStore, type Profile } from '../../src/index.ts'
+import { as, PLACE, place, world, type World } from '../flow/world.ts'
+import { edit, forge, id, tokenOf } from './forge.ts'
+import { type Given, type Middle, middleOf, type Seen, SOAP } from './middle.ts'
+
+let on: World
+let middle: Middle
+afterEach(async () => {
+  await middle[Symbol.asyncDispose]()
+  await on[Symbol.asyncDispose]()
+})
+async function field(options: Parameters<typeof world>[0] = {}): Promise<void> {
+  on = await world(options)
+  middle = await middleOf(on)
+}
+const connect = (options: Partial<ConnectOptions> = {}): Promise<Conversation> => on.client().connect(middle.url, { ...as('client'), ...options })
+const ask = (conversation: Conversation, item: string | number): Promise<string> => conversation.request(place(item), { action: PLACE, timeoutMs: 5_000 }).then(() => 'replied', String)
+/** What the service says to these bytes. */
+const said = (body: Uint8Array | string): Promise<Given> => on.service.handle({ method: 'POST', url: '/orders', headers: { 'content-type': SOAP['content-type'] }, body: Buffer.from(body) })
+const isNumber = (seen: Seen, number: number): boolean => seen.action === PLACE && seen.text.includes(`MessageNumber>${number}<`)
+const odd = (seen: Seen): string => edit(seen.text, '</s:Header>', '<x:Odd xmlns:x="urn:x" s:mustUnderstand="true"/></s:Header>')
+
+test('a mandatory header that nobody signed draws no fault under the token: the request is sent again, and answered', async () => {
+  await field()
+  const conversation = await connect()
+  let times = 0
+  middle.meddle = (seen, honest) => (isNumber(seen, 1) && ++times === 1 ? said(odd(seen)) : honest())
+  expect(await ask(conversation, 1)).toBe('replied')
+  expect(on.security.map(({ code }) => code)).toContain('ERR_WSS_COVERAGE')
+  expect(await conversation.close({ timeoutMs: 5_000 })).toEqual({ outcome: 'terminated', lost: [] })
+})
+
+describe.each([['plain', DEFAULT_PROFILE], ['signatures confirmed', { ...DEFAULT_PROFILE, signatureConfirmation: true }]] as const)('%s', (_, profile: Profile) => {
+  test('the fault that answers one request does not answer the next', async () => {
+    await field({ profile })
+    const conversation = await connect({ profile })
+    const token = await tokenOf(on.client(), conversation).catch(() => undefined)
+    expect(token).toBeUndefined()
+    let kept: Given | undefined
+    let times = 0
+    middle.meddle = async (seen, honest) => {
+      // Too old when it comes: refused under the token, in a fault that relates to it.
+      if (isNumber(seen, 1)) {
+        kept ??= await said(edit(seen.text, seen.text, seen.text))
+        return honest()
+      }
+      return isNumber(seen, 2) && ++times === 1 ? kept : honest()
+    }
+    expect(await ask(conversation, 1)).toBe('replied')
+    expect(await ask(conversation, 2)).toBe('replied')
+  })
+})
+
+test.each(['resume', 'report'] as const)('a fault about another sequence does not end this one (%s)', async (onContextLost) => {
+  await field()
+  const client = on.client()
+  const conversation = await client.connect(middle.url, { ...as('client'), onContextLost })
+  expect(await ask(conversation, 1)).toBe('replied')
+  const token = await tokenOf(client, conversation)
+  let times = 0
+  middle.meddle = (seen, honest) => (isNumber(seen, 2) && ++times === 1
+    ? Promise.resolve({ status: 500, headers: SOAP, body: forge(token, { role: 'recipient', body: { kind: 'fault', fault: FAULTS.unknownSequence, sequence: id() } }).xml }) : honest())
+  expect(await ask(conversation, 2)).toBe('replied')
+  expect(conversation.tokenId).toBe(token.id)
+})
+
+test('a copy of what belongs to an ended sequence of the same token, of another process, draws a fault that ends nothing here', async () => {
+  await field()
+  const options = { store: new MemoryStore() as never, keyring: Keyring.of([{ id: 'k', key: randomBytes(32) }], 'k') }
+  const [one, two] = [on.client(options), on.client(options)]
+  const keep = await one.connect(middle.url, { ...as('client'), name: 'keep' })
+  expect(await ask(keep, 1)).toBe('replied')
+  const other = await two.connect(middle.url, { ...as('client'), name: 'other' })
+  const ended = await one.connect(middle.url, { ...as('client'), name: 'ended' })
+  expect(await ask(ended, 1)).toBe('replied')
+  const copy = middle.requests.findLast((seen) => seen.action === PLACE)
+  await ended.close({ timeoutMs: 5_000 })
+  expect(await ask(other, 1)).toBe('replied')
+  let times = 0
+  middle.meddle = (seen, honest) => (isNumber(seen, 2) && ++times === 1 ? said(copy?.body ?? '') : honest())
+  expect(await ask(other, 2)).toBe('replied')
+})
+
+test('the refusal of an earlier CreateSequence does not end a later one', async () => {
+  const profile: Profile = { ...DEFAULT_PROFILE, lifecycleCopies: 'answer' }
+  await field({ profile })
+  const client = on.client()
+  const first = await client.connect(middle.url, { ...as('client'), profile })
+  const keep = await client.connect(middle.url, { ...as('client'), profile })
+  for (const each of [first, keep]) expect(await ask(each, 1)).toBe('replied')
+  await first.close({ timeoutMs: 5_000 })
+  const copy = middle.requests.find((seen) => seen.action.endsWith('/CreateSequence'))
+  let refusal: Given | undefined
+  middle.meddle = async (seen, honest) => {
+    if (!seen.action.endsWith('/CreateSequence') || refusal !== undefined) return honest()
+    return (refusal = await said(copy?.body ?? ''))
+  }
+  expect(await ask(await client.connect(middle.url, { ...as('client'), profile }), 1)).toBe('replied')
+  expect(Buffer.from(refusal?.body ?? '').toString()).toContain('CreateSequenceRefused')
+})
