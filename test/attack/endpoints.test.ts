@@ -334,6 +334,15 @@ describe('a service that is told where to connect to', () => {
     for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('>tea<')
   })
 
+  test('says to an address without TLS what the token protects, whomever it trusts under TLS', async () => {
+    const here = await start({ addresses: () => true, dangerPrivateAddresses: true, addressTrust: { pins: ['00'.repeat(32)] } })
+    const conversation = await here.client({ ...QUICK, listen: { port: 0, path: '/replies' } }).connect(here.url, { ...as('client'), profile: addressed })
+    expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
+    expect(await conversation.close({ timeoutMs: 5_000 })).toEqual({ outcome: 'terminated', lost: [] })
+    expect(codes(here)).toEqual([])
+    for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('>tea<')
+  })
+
   test('tells its owner why it does not connect', async () => {
     const there = await bystander()
     let answer: () => boolean = () => true
