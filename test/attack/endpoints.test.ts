@@ -389,6 +389,21 @@ describe('a service that is told where to connect to', () => {
     expect(here.handled).toHaveLength(1)
   }, 20_000)
 
+  test('sends a reply there no faster than by itself, however many copies of its request come, also where no sequence was offered for it', async () => {
+    for (const offer of [{ sequence: id() }, undefined]) {
+      const there = await bystander()
+      there.answer = () => 'nothing'
+      const here = await start({ addresses: () => true, dangerPrivateAddresses: true, timing: { retransmitMs: 60_000, ackDelayMs: 60_000 } })
+      const { token } = await intruding(here)
+      await send(here, forge(token, { to: here.url, body: { kind: 'create-sequence', acksTo: there.url, ...(offer !== undefined && { offer }) }, replyTo: there.url }))
+      const sequence = (await all(here)).find((each) => each.endpoint !== undefined)?.sequence ?? ''
+      const message = forge(token, { to: here.url, body: application(place('one')), sequence: { id: sequence, number: 1 }, replyTo: there.url })
+      for (let copy = 0; copy < 100; copy++) expect(await send(here, message)).toEqual({ status: 202, text: '' })
+      await vi.waitFor(() => expect(there.requests).toBe(2), 5_000)
+      expect(sentTo(here, there.url)).toBe(2)
+    }
+  }, 20_000)
+
   test('follows no redirect', async () => {
     const [there, elsewhere] = [await bystander(), await bystander()]
     there.answer = () => ({ status: 307, headers: { location: elsewhere.url } })

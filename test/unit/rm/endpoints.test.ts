@@ -394,6 +394,21 @@ describe('a responder that connects to an address', () => {
     await bench.wait(120_000)
     expect(bench.sent).toHaveLength(count)
   })
+  test('a reply without a number is sent again when its request is repeated, after the usual wait', async () => {
+    const bench = new Bench({ engine: { ...engine, acceptOffers: false }, deliver })
+    const sequence = await created(bench)
+    const asked = async (): Promise<number> => {
+      for (let times = 0; times < 3; times++) expect(await bench.ask({ ...message(sequence, 1, 'request'), replyTo: HERE })).toBe('accepted')
+      return bench.sent.filter(({ body }) => body.kind === 'application').length
+    }
+    expect(await asked()).toBe(1)
+    await accepted(bench)
+    expect(await asked()).toBe(1)
+    for (const count of [2, 3]) {
+      await bench.wait(DEFAULT_TIMING.retransmitMs)
+      expect(await asked()).toBe(count)
+    }
+  })
   test('acknowledges one-way messages soon, several at once', async () => {
     const bench = new Bench({ engine })
     const sequence = await created(bench)
