@@ -76,7 +76,7 @@ export function usernameOverTls(options: UserOptions | { readonly password: Pass
 }
 
 /**
- * A client certificate under TLS. A client gives it here, or brings a dispatcher that has it; a service says whom it trusts.
+ * A client certificate under TLS. A client gives it here, or brings a dispatcher that has it (`dangerDispatcherTrust`); a service says whom it trusts.
  *
  * @throws {UsageError} as `x509`
  */

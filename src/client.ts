@@ -42,8 +42,17 @@ export interface ClientOptions {
   /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
   readonly store?: Store
   readonly keyring?: Keyring
-  /** An undici Dispatcher of the caller's: for TLS with a client certificate, proxies and the like. */
+  /**
+   * An undici Dispatcher of the caller's: for proxies and the like. Its TLS is its own: our `trust` cannot be asked there, nor our client certificate
+   * shown. So it goes with bootstraps in which the service signs or opens (`x509`, `usernameForCertificate`), and with TLS bootstraps and the transport
+   * profile only beside `dangerDispatcherTrust`.
+   */
   readonly dispatcher?: HttpDispatcher
+  /**
+   * The dispatcher judges who the service is under TLS, in the place of `trust`: whomever its TLS takes for the service gets the password and the messages.
+   * A client certificate is the dispatcher's, too (`certificateOverTls()`). Without a dispatcher it says nothing: `trust` judges.
+   */
+  readonly dangerDispatcherTrust?: boolean
   readonly clock?: Clock
   readonly random?: RandomSource
   readonly limits?: Partial<Limits>
@@ -107,6 +116,9 @@ interface PeerLine extends Line { readonly peer: PeerKey }
 /** A conversation that is open in this process. */
 interface Open extends Bound { readonly events: Listeners<ConversationEvents> }
 
+/** Whose TLS it is: ours, which asks `trust`; a dispatcher's, which does not; one's that the caller has said judges the service. */
+type TlsOwner = 'client' | 'dispatcher' | 'trusted-dispatcher'
+
 class ClientFace implements Client {
   readonly tokens: SctManager
   readonly #limits: Limits
@@ -116,6 +128,7 @@ class ClientFace implements Client {
   readonly #gate: Gate
   readonly #inbox: Inbox
   readonly #http: HttpClient
+  readonly #tlsOwner: TlsOwner
   readonly #tap: DangerTap | undefined
   readonly #lasting: boolean
   /** By the name of the token's key. */
@@ -134,11 +147,12 @@ class ClientFace implements Client {
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? systemRandom
     this.#tap = options.dangerTap
+    this.#tlsOwner = options.dispatcher ? (options.dangerDispatcherTrust === true ? 'trusted-dispatcher' : 'dispatcher') : 'client'
     this.#lasting = options.store !== undefined
     this.#sealed = sealedStore(options.store, options.keyring, this.#random)
     const { store, serializer } = this.#sealed
     const shared = { store, serializer, clock: this.#clock, random: this.#random, limits: this.#limits }
-    this.#http = createHttpClient({ limits: this.#limits, clock: this.#clock, ...(options.dispatcher !== undefined && { dispatcher: options.dispatcher }) })
+    this.#http = createHttpClient({ limits: this.#limits, clock: this.#clock, ...(options.dispatcher && { dispatcher: options.dispatcher }) })
     this.tokens = new SctManager({
       ...shared,
       establish: (peer, request, signal) => this.#establisher.establish(this.#lineOf(peerName(peer)), request, signal),
@@ -281,13 +295,13 @@ class ClientFace implements Client {
   #boundTo(token: TokenId): readonly Open[] { return [...this.#open.values()].filter(({ lane }) => this.#engine.status(lane)?.tokenId === token) }
 
   #line(url: string, { bootstrap, trust, profile = DEFAULT_PROFILE }: ConnectOptions): PeerLine {
-    checkLine(url, bootstrap, profile)
+    checkLine(url, bootstrap, profile, this.#tlsOwner)
     const service = 'service' in bootstrap ? bootstrap.service.sha256 : ''
     const principal = principalOf(bootstrap)
     // S12: no other principal, and no other choice of protection, gets this token.
     const policy = digest('sha256', JSON.stringify([profile, service])).toString('hex')
     const peer: PeerKey = { endpoint: url, principal, sc: versionsOf(profile).sc, suite: profile.suite, policy }
-    const line: PeerLine = { url, bootstrap, trust, profile, peer, own: ownKeysOf(bootstrap), tls: tlsOf(bootstrap, trust, profile) }
+    const line: PeerLine = { url, bootstrap, trust, profile, peer, own: ownKeysOf(bootstrap), tls: this.#tlsOwner === 'client' ? tlsOf(bootstrap, trust, profile) : undefined }
     this.#speak(line)
     return line
   }
@@ -390,14 +404,23 @@ class ClientFace implements Client {
   }
 }
 
-/** @throws {UsageError} ERR_USAGE_TLS: what TLS shall protect is not under TLS */
-function checkLine(url: string, bootstrap: ClientBootstrap, profile: Profile): void {
-  const needsTls = isOverTls(bootstrap) || profile.protection === 'transport'
+/** @throws {UsageError} ERR_USAGE_TLS: what TLS shall protect is not under TLS; ERR_USAGE_DISPATCHER: it is under a TLS that does not know what was said of it here */
+function checkLine(url: string, bootstrap: ClientBootstrap, profile: Profile, owner: TlsOwner): void {
+  const needsTls = isProvenByTls(bootstrap, profile)
   if (needsTls && URL.canParse(url) && new URL(url).protocol !== 'https:') throw new UsageError('ERR_USAGE_TLS', 'a bootstrap over TLS, and the transport profile, need an https URL')
+  // D24: who is trusted is always said, and what is said is kept to. A dispatcher shows us nobody's certificate, and whoever it reached would have the password before any answer.
+  if (needsTls && owner === 'dispatcher') {
+    throw new UsageError('ERR_USAGE_DISPATCHER', 'here TLS says who the service is, and a dispatcher makes its own, which does not ask trust: let it judge the service and say so by dangerDispatcherTrust: true, or give no dispatcher, or begin by x509 or usernameForCertificate with messages that are protected themselves')
+  }
+  if (owner !== 'client' && bootstrap.kind === 'certificateOverTls' && bootstrap.credentials !== undefined) {
+    throw new UsageError('ERR_USAGE_DISPATCHER', 'a dispatcher shows its own client certificate: give it there, and certificateOverTls() without one')
+  }
 }
-/** Where TLS says who the service is, of the token or of each message, `trust` is its; otherwise the service signs, and TLS is beside it. */
-const tlsOf = (bootstrap: ClientBootstrap, trust: Trust, { protection }: Profile): ClientTls | undefined =>
-  (isOverTls(bootstrap) || protection === 'transport' ? { trust, credentials: bootstrap.kind === 'certificateOverTls' ? bootstrap.credentials : undefined } : undefined)
+/** TLS says who the service is, of the token or of each message; otherwise the service signs, and TLS is beside it. */
+const isProvenByTls = (bootstrap: ClientBootstrap, { protection }: Profile): boolean => isOverTls(bootstrap) || protection === 'transport'
+/** There `trust` is that of TLS. */
+const tlsOf = (bootstrap: ClientBootstrap, trust: Trust, profile: Profile): ClientTls | undefined =>
+  (isProvenByTls(bootstrap, profile) ? { trust, credentials: bootstrap.kind === 'certificateOverTls' ? bootstrap.credentials : undefined } : undefined)
 
 /** Choice. */
 const HAND_OVERS = 3

@@ -64,7 +64,10 @@ export interface ServiceOptions<Tx = never> {
   readonly addresses?: AllowedAddresses
   /** Also connect to names that resolve to private, link-local or loopback addresses. */
   readonly dangerPrivateAddresses?: boolean
-  /** Who they may be under TLS. Default: whom Node's own authorities vouch for. */
+  /**
+   * Who they may be under TLS. Default: whom Node's own authorities vouch for. An http address proves nothing of itself: messages there are protected by
+   * the token, and in the transport profile none are sent; who wants TLS as well allows https origins alone in `addresses`.
+   */
   readonly addressTrust?: Trust
   /** Default: in memory. With a store that lasts, a keyring is needed: nothing is kept in clear. */
   readonly store?: Store<Tx>

@@ -21,6 +21,8 @@ export class Sender<Tx> {
   readonly #signal: AbortSignal
   readonly #later: Later<Tx>
   readonly #exchanges = new Map<ExchangeId, Exchange>()
+  /** Answers that are under way to an address, and since when. */
+  readonly #answering = new Map<string, number>()
   constructor(options: Given<Tx>, lanes: Lanes<Tx>, signal: AbortSignal, later: Later<Tx>) {
     this.#own = options
     this.#lanes = lanes
@@ -36,7 +38,17 @@ export class Sender<Tx> {
     }
     // A lane at rest sends nothing; what it would have sent is due again when it is taken up.
     if (shell.isDetached) return over({ kind: 'exchange-over' })
-    Promise.resolve().then(() => this.#own.transmit(outbound, this.#signal)).then(
+    const answer = answerOf(outbound)
+    const now = this.#own.clock.now()
+    if (answer !== undefined) {
+      // A copy of a question costs whoever sends it nothing, not even the token. Its answer is not posted beside itself: the peer gets the one that is under
+      // way, or asks again. After the usual wait it has another one all the same: the first may be on a connection that broke without a sign.
+      if (now < (this.#answering.get(answer) ?? -Infinity) + this.#own.timing.retransmitMs) return
+      this.#answering.set(answer, now)
+    }
+    Promise.resolve().then(() => this.#own.transmit(outbound, this.#signal)).finally(() => {
+      if (answer !== undefined && this.#answering.get(answer) === now) this.#answering.delete(answer)
+    }).then(
       () => over({ kind: 'exchange-over' }),
       (cause: unknown) => {
         // That a peer is not reached is nothing special. Everything else is a mistake of somebody's here, and would only be seen as silence.
@@ -85,6 +97,16 @@ export class Sender<Tx> {
   /** Every request is answered. */
   close(): void {
     for (const exchange of [...this.#exchanges.values()]) exchange.finish()
+  }
+}
+
+/** What an answer to an address says, of which sequence: equal for those that may stand for each other. Messages and acknowledgements go by the time of Source and Destination. */
+function answerOf({ lane, to, body }: Outbound): string | undefined {
+  if (to.kind !== 'endpoint') return undefined
+  switch (body.kind) {
+    case 'create-sequence-response': case 'close-sequence-response': case 'terminate-sequence-response': return JSON.stringify([lane, body.kind, body.sequence])
+    case 'fault': return JSON.stringify([lane, body.fault.name, body.sequence])
+    default: return undefined
   }
 }
 

@@ -385,9 +385,13 @@ export class Source {
   #polled({ to, answers }: SourceEvent & { kind: 'polled' }, now: number, turn: Turn): void {
     const entry = answers === undefined ? this.#oldest(now) : this.#rows.replyTo(answers)
     if (entry === undefined) return
-    if (to !== undefined && (to.kind === 'exchange' || this.#sequence === undefined)) return this.#send(entry, to, now, turn)
+    if (to?.kind === 'exchange') return this.#send(entry, to, now, turn)
     // Who asks again has not got it; but nobody makes us send it faster than we would by ourselves.
-    if (entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, Math.max(now, entry.sentAt + this.#own.timing.retransmitMs))
+    const soonest = entry.sentAt + this.#own.timing.retransmitMs
+    if (to !== undefined && this.#sequence === undefined) {
+      // Without a number time does not repeat it: whoever asks too soon asks once more.
+      if (entry.tries === 0 || now >= soonest) this.#send(entry, to, now, turn)
+    } else if (entry.tries > 0) entry.nextAt = Math.min(entry.nextAt, Math.max(now, soonest))
   }
   /** What was never given goes before what may be lost. */
   #oldest(now: number): Entry | undefined {

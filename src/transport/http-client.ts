@@ -42,7 +42,7 @@ export interface PostOptions {
   readonly body: Uint8Array
   readonly headers: Readonly<Record<string, string>>
   readonly signal?: AbortSignal | undefined
-  /** For https; a dispatcher that was given has its own. */
+  /** For https. A dispatcher that was given has its own, so that whoever gives one must not rely on this. */
   readonly tls?: ClientTls | undefined
   /** For everything, from connecting to the last byte of the answer. */
   readonly timeoutMs?: number

@@ -10,7 +10,7 @@ import { buildConnector } from 'undici'
 import type { Clock } from '../clock.ts'
 import { type Certificate, checkTrust, readTlsCertificate, type Trust } from '../crypto/certificate.ts'
 import { digest } from '../crypto/hash.ts'
-import { FAULTS, SecurityFailure, TransportFailed } from '../errors.ts'
+import { FAULTS, SecurityFailure, TransportFailed, WsrmError } from '../errors.ts'
 
 export interface ClientTls {
   /** Absent: the authorities that Node.js comes with, or the system's. With authorities and without `trust` the certificate must be for the host of the URL. */
@@ -56,12 +56,14 @@ export function tlsConnector({ trust, credentials }: ClientTls, clock: Clock, lo
   return (options, done) => connect(options, (...result) => {
     const [error, socket] = result
     if (error !== null) return done(refusedBy(error), null)
-    if (!isJudgedHere || socket === null) return done(...result)
+    // Without TLS nobody shows a certificate: what goes there is protected by itself, or was refused before it came to a connection.
+    if (!isJudgedHere || socket === null || options.protocol !== 'https:') return done(...result)
     judge(socket as TLSSocket, trust, clock.now()).then(
       () => done(...result),
       (cause: unknown) => {
         socket.destroy()
-        done(cause instanceof Error ? cause : new SecurityFailure('ERR_TLS_UNTRUSTED', 'the server\'s certificate was refused', FAULTS.failedAuthentication), null)
+        // Who cannot be judged is refused, and that is told: as a broken connection it would be tried again in silence.
+        done(cause instanceof WsrmError ? cause : new SecurityFailure('ERR_TLS_UNTRUSTED', `the server's certificate could not be judged: ${cause instanceof Error ? cause.message : String(cause)}`, FAULTS.failedAuthentication, { cause }), null)
       },
     )
   })

@@ -1,14 +1,15 @@
 /** The exchanges that establish a token, in every kind, under attack: from the front by a false service, from behind by a false client. */
 import { randomBytes } from 'node:crypto'
-import { describe, expect, test } from 'vitest'
+import { Agent } from 'undici'
+import { afterAll, describe, expect, test } from 'vitest'
 import { secretKey } from '../../src/crypto/hash.ts'
 import { systemRandom } from '../../src/crypto/random.ts'
-import { certificateOverTls, type Client, DEFAULT_PROFILE, type Profile, usernameForCertificate, usernameOverTls, wcfTransport } from '../../src/index.ts'
+import { certificateOverTls, type Client, type ConnectOptions, DEFAULT_PROFILE, type Profile, usernameForCertificate, usernameOverTls, wcfTransport } from '../../src/index.ts'
 import { trustAction, writeTokenRequest } from '../../src/soap/trust.ts'
 import { writeAddressing } from '../../src/soap/addressing.ts'
 import { SC13 } from '../../src/spec/versions.ts'
 import { type BootstrapCredentials, protectBootstrap } from '../../src/wss/bootstrap.ts'
-import { as, authorities, PLACE, place, SERVICE, type World, world } from '../flow/world.ts'
+import { as, authorities, pem, PLACE, place, SERVICE, type World, world } from '../flow/world.ts'
 import { certificate, commonName, ecKey, rsaKey } from '../unit/crypto/certificates.ts'
 import { edit, id, identity, inClear, issue, service, versions } from './forge.ts'
 import { expectAllProtected, type Given, type Meddle, middleOf, SOAP } from './middle.ts'
@@ -142,6 +143,61 @@ describe('a client whose answer is not that of its service', () => {
     ['nothing', () => Promise.resolve({ status: 202, headers: {} })],
   ]
   test.each(answers)('refuses %s', async (_, meddle) => { expect((await connects(meddle)).error).toMatchObject({ name: 'BootstrapFailed' }) })
+})
+
+describe('a client whose connections a dispatcher of its own makes', () => {
+  // It trusts whom the authority vouches for, whatever `trust` says.
+  const dispatcher = new Agent({ connect: { ca: authorities } })
+  afterAll(() => dispatcher.close())
+  const pinned = (name: 'service' | 'intruder'): ConnectOptions['trust'] => ({ pins: [identity(name).certificate.sha256] })
+  const overTls = { bootstrap: usernameOverTls({ user: 'alice', password: 'in wonderland' }), trust: pinned('intruder') }
+  test.each<[string, ConnectOptions]>([
+    ['a password', overTls],
+    ['a client certificate', { bootstrap: certificateOverTls(), trust: pinned('intruder') }],
+    ['messages that TLS alone protects', { ...as('client'), profile: { ...DEFAULT_PROFILE, protection: 'transport' } }],
+  ])('does not send %s to somebody whom only the dispatcher trusts', async (_, options) => {
+    await using on = await world({ accept: [usernameOverTls({ password })] }, 0, TLS)
+    await expect(on.client({ dispatcher }).connect(on.url, options)).rejects.toMatchObject({ name: 'UsageError', code: 'ERR_USAGE_DISPATCHER', message: expect.stringContaining('dangerDispatcherTrust') })
+    expect(on.wire).toEqual([])
+  })
+  test('leaves the judging to the dispatcher where it says so', async () => {
+    await using on = await world({ accept: [usernameOverTls({ password })] }, 0, TLS)
+    const conversation = await on.client({ dispatcher, dangerDispatcherTrust: true }).connect(on.url, overTls)
+    expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
+    await conversation.close({ timeoutMs: 5_000 })
+    // A dispatcher that trusts nobody here.
+    const strict = new Agent()
+    await expect(on.client({ dispatcher: strict, dangerDispatcherTrust: true }).connect(on.url, overTls)).rejects.toMatchObject({ name: 'BootstrapFailed' })
+    await strict.close()
+  })
+  test.each([undefined, null])('judges by itself where there is no dispatcher to do so (%s)', async (none) => {
+    await using on = await world({ accept: [usernameOverTls({ password })] }, 0, TLS)
+    await expect(on.client({ dispatcher: none as never, dangerDispatcherTrust: true }).connect(on.url, overTls)).rejects.toMatchObject({ name: 'BootstrapFailed', cause: { code: 'ERR_WSS_UNTRUSTED' } })
+    expect(on.wire).toEqual([])
+  })
+  test('gives its certificate to the dispatcher: one beside it would never be shown', async () => {
+    await using on = await world({ accept: [certificateOverTls({ trust })] }, 0, TLS)
+    const own = { cert: pem('client.pem'), key: pem('client.key.pem') }
+    const showing = new Agent({ connect: { ca: authorities, ...own } })
+    const client = on.client({ dispatcher: showing, dangerDispatcherTrust: true })
+    await expect(client.connect(on.url, { bootstrap: certificateOverTls({ certificate: own.cert, key: own.key }), trust })).rejects.toMatchObject({ name: 'UsageError', code: 'ERR_USAGE_DISPATCHER' })
+    expect(on.wire).toEqual([])
+    const conversation = await client.connect(on.url, { bootstrap: certificateOverTls(), trust })
+    await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })
+    expect(on.handled[0]?.principal).toMatchObject({ kind: 'certificate', subject: 'CN=client,O=Example' })
+    await conversation.close({ timeoutMs: 5_000 })
+    await showing.close()
+  })
+  describe.each([['TLS', TLS], ['HTTP', undefined]])('over %s, asks trust about whoever signs or opens', (_, tls) => {
+    test.each<[string, ConnectOptions['bootstrap']]>([['x509', as('client').bootstrap], ['usernameForCertificate', user]])('%s', async (kind, bootstrap) => {
+      await using on = await world({ ...(kind === 'x509' ? {} : { accept: [usernameForCertificate({ identity: SERVICE, password })] }) }, 0, tls)
+      const client = on.client({ dispatcher })
+      await expect(client.connect(on.url, { bootstrap, trust: pinned('intruder') })).rejects.toMatchObject({ name: 'BootstrapFailed', cause: { code: 'ERR_WSS_UNTRUSTED' } })
+      const conversation = await client.connect(on.url, { bootstrap, trust: pinned('service') })
+      expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
+      await conversation.close({ timeoutMs: 5_000 })
+    })
+  })
 })
 
 describe('a client that wants its signatures confirmed', () => {

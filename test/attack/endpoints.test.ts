@@ -270,13 +270,14 @@ describe('a client’s own address', () => {
 
 describe('a service that is told where to connect to', () => {
   /** Somebody who would hear of it. */
-  async function bystander(): Promise<{ readonly url: string; readonly server: Server; requests: number; answer: (() => { status: number; headers?: Record<string, string> }) }> {
-    const made = { url: '', server: createServer(), requests: 0, answer: () => ({ status: 202 }) as { status: number; headers?: Record<string, string> } }
+  type Said = { readonly status: number; readonly headers?: Record<string, string> } | 'nothing'
+  async function bystander(): Promise<{ readonly url: string; readonly server: Server; requests: number; answer: () => Said }> {
+    const made = { url: '', server: createServer(), requests: 0, answer: (): Said => ({ status: 202 }) }
     made.server.on('request', (request, response) => {
       made.requests++
       request.resume()
-      const { status, headers } = made.answer()
-      response.writeHead(status, headers).end()
+      const said = made.answer()
+      if (said !== 'nothing') response.writeHead(said.status, said.headers).end()
     })
     await new Promise<void>((resolve) => { made.server.listen(0, '127.0.0.1', resolve) })
     cleanup.push(() => new Promise<void>((resolve) => {
@@ -334,6 +335,15 @@ describe('a service that is told where to connect to', () => {
     for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('>tea<')
   })
 
+  test('says to an address without TLS what the token protects, whomever it trusts under TLS', async () => {
+    const here = await start({ addresses: () => true, dangerPrivateAddresses: true, addressTrust: { pins: ['00'.repeat(32)] } })
+    const conversation = await here.client({ ...QUICK, listen: { port: 0, path: '/replies' } }).connect(here.url, { ...as('client'), profile: addressed })
+    expect((await conversation.request(place('tea'), { action: PLACE, timeoutMs: 5_000 })).body).toContain('tea')
+    expect(await conversation.close({ timeoutMs: 5_000 })).toEqual({ outcome: 'terminated', lost: [] })
+    expect(codes(here)).toEqual([])
+    for (const { body } of here.wire) expect(Buffer.from(body).toString()).not.toContain('>tea<')
+  })
+
   test('tells its owner why it does not connect', async () => {
     const there = await bystander()
     let answer: () => boolean = () => true
@@ -353,6 +363,46 @@ describe('a service that is told where to connect to', () => {
     await vi.waitFor(() => expect(codes(here)).toContain('ERR_ADDRESS_REFUSED'), 5_000)
     expect(there.requests).toBe(0)
   })
+
+  /** What was handed over to be sent there, whether it has a connection or waits for one. */
+  const sentTo = (here: World, url: string): number => here.wire.filter(({ direction, http }) => direction === 'request' && http.path === new URL(url).pathname).length
+  test('sends an answer there once, however many copies of its question come while it is under way', async () => {
+    const there = await bystander()
+    there.answer = () => 'nothing'
+    const here = await start({ addresses: () => true, dangerPrivateAddresses: true, profile: { ...DEFAULT_PROFILE, lifecycleCopies: 'answer' }, timing: { retransmitMs: 60_000, ackDelayMs: 60_000 } })
+    const { token } = await intruding(here)
+    const copied = async (body: OutboundBody, copies: number): Promise<void> => {
+      const written = forge(token, { to: here.url, body, replyTo: there.url })
+      for (let copy = 0; copy < copies; copy++) expect(await send(here, written)).toEqual({ status: 202, text: '' })
+    }
+    await copied(create(there.url), 200)
+    const sequence = (await all(here)).find((each) => each.endpoint !== undefined)?.sequence ?? ''
+    for (const kind of ['close-sequence', 'terminate-sequence'] as const) await copied({ kind, sequence }, 50)
+    // One for each question, and each has its connection.
+    await vi.waitFor(() => expect(there.requests).toBe(3), 5_000)
+    expect(sentTo(here, there.url)).toBe(3)
+    // Numbered messages are taken as often as they come, under any profile, and have one fault for all.
+    const message = forge(token, { to: here.url, body: application(place('late')), sequence: { id: sequence, number: 1 }, replyTo: there.url })
+    for (let copy = 0; copy < 50; copy++) expect(await send(here, message)).toEqual({ status: 202, text: '' })
+    await vi.waitFor(() => expect(there.requests).toBe(4), 5_000)
+    expect(sentTo(here, there.url)).toBe(4)
+    expect(here.handled).toHaveLength(1)
+  }, 20_000)
+
+  test('sends a reply there no faster than by itself, however many copies of its request come, also where no sequence was offered for it', async () => {
+    for (const offer of [{ sequence: id() }, undefined]) {
+      const there = await bystander()
+      there.answer = () => 'nothing'
+      const here = await start({ addresses: () => true, dangerPrivateAddresses: true, timing: { retransmitMs: 60_000, ackDelayMs: 60_000 } })
+      const { token } = await intruding(here)
+      await send(here, forge(token, { to: here.url, body: { kind: 'create-sequence', acksTo: there.url, ...(offer !== undefined && { offer }) }, replyTo: there.url }))
+      const sequence = (await all(here)).find((each) => each.endpoint !== undefined)?.sequence ?? ''
+      const message = forge(token, { to: here.url, body: application(place('one')), sequence: { id: sequence, number: 1 }, replyTo: there.url })
+      for (let copy = 0; copy < 100; copy++) expect(await send(here, message)).toEqual({ status: 202, text: '' })
+      await vi.waitFor(() => expect(there.requests).toBe(2), 5_000)
+      expect(sentTo(here, there.url)).toBe(2)
+    }
+  }, 20_000)
 
   test('follows no redirect', async () => {
     const [there, elsewhere] = [await bystander(), await bystander()]

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type ClientOptions, DEFAULT_PROFILE, Keyring, MemoryStore, type Profile } from '../../src/index.ts'
+import { type ClientOptions, DEFAULT_PROFILE, Keyring, MemoryStore, type Profile, type ServiceOptions } from '../../src/index.ts'
 import { opener } from '../attack/forge.ts'
 import { type Middle, middleOf } from '../attack/middle.ts'
 import { as, authorities, pem, PLACE, place, world, type World } from './world.ts'
@@ -124,7 +124,10 @@ describe('an address under TLS', () => {
     expect(await conversation.close({ timeoutMs: 10_000 })).toEqual({ outcome: 'terminated', lost: [] })
     expect(here.security).toEqual([])
   })
-  test.each([['another authority', undefined], ['another certificate', { pins: ['00'.repeat(32)] }]])('of %s hears nothing, and the owner is told', async (_, addressTrust) => {
+  test.each<[string, ServiceOptions['addressTrust']]>([
+    ['another authority', undefined], ['another certificate', { pins: ['00'.repeat(32)] }],
+    ['somebody who cannot be judged', { verify: () => { throw new Error('no list today') } }],
+  ])('of %s hears nothing, and the owner is told', async (_, addressTrust) => {
     const here = await start({ profile: addressed, ...(addressTrust !== undefined && { addressTrust }) })
     const conversation = await here.client({ ...QUICK, listen: { port: 0, path: '/replies', tls } }).connect(here.url, { ...as('client'), profile: addressed })
     await vi.waitFor(() => expect(here.security[0]).toMatchObject({ code: expect.stringMatching(/^ERR_(?:TLS|WSS)_UNTRUSTED$/) }), 5_000)

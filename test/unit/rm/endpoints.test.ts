@@ -395,6 +395,21 @@ describe('a responder that connects to an address', () => {
     await bench.wait(120_000)
     expect(bench.sent).toHaveLength(count)
   })
+  test('a reply without a number is sent again when its request is repeated, after the usual wait', async () => {
+    const bench = new Bench({ engine: { ...engine, acceptOffers: false }, deliver })
+    const sequence = await created(bench)
+    const asked = async (): Promise<number> => {
+      for (let times = 0; times < 3; times++) expect(await bench.ask({ ...message(sequence, 1, 'request'), replyTo: HERE })).toBe('accepted')
+      return bench.sent.filter(({ body }) => body.kind === 'application').length
+    }
+    expect(await asked()).toBe(1)
+    await accepted(bench)
+    expect(await asked()).toBe(1)
+    for (const count of [2, 3]) {
+      await bench.wait(DEFAULT_TIMING.retransmitMs)
+      expect(await asked()).toBe(count)
+    }
+  })
   test('acknowledges one-way messages soon, several at once', async () => {
     const bench = new Bench({ engine })
     const sequence = await created(bench)
@@ -409,9 +424,31 @@ describe('a responder that connects to an address', () => {
     for (const kind of ['close-sequence', 'terminate-sequence', 'terminate-sequence'] as const) {
       expect(await bench.ask({ body: { kind, sequence }, messageId: `urn:${kind}`, replyTo: HERE })).toBe('accepted')
       expect(bench.sent.at(-1)).toMatchObject({ to: { kind: 'endpoint', url: HERE }, body: { kind: `${kind}-response` }, relatesTo: `urn:${kind}` })
+      await accepted(bench)
     }
+    expect(kinds(bench.sent)).toEqual(['create-sequence-response', 'close-sequence-response', 'terminate-sequence-response', 'terminate-sequence-response'])
     expect(await bench.ask({ ...message(sequence, 1, 'request'), replyTo: HERE })).toBe('accepted')
     expect(nameOf(bench.sent.at(-1))).toBe('UnknownSequence')
+  })
+  test('says no answer beside itself, however often it is asked; again when the first has come to its end, or after the usual wait', async () => {
+    const bench = new Bench({ engine })
+    const asked = async (): Promise<number> => {
+      for (let times = 0; times < 5; times++) expect(await bench.ask(create())).toBe('accepted')
+      return bench.sent.length
+    }
+    expect(await asked()).toBe(1)
+    await accepted(bench)
+    expect(await asked()).toBe(2)
+    await bench.wait(DEFAULT_TIMING.retransmitMs)
+    expect(await asked()).toBe(3)
+    // The end of the older one is not that of the newer.
+    await accepted(bench, 1)
+    expect(await asked()).toBe(3)
+    // Another question has an answer of its own.
+    const { body } = bench.sent[0] as Outbound
+    const sequence = body.kind === 'create-sequence-response' ? body.sequence : ''
+    await bench.ask({ body: { kind: 'close-sequence', sequence }, messageId: 'urn:close', replyTo: HERE })
+    expect(kinds(bench.sent.slice(3))).toEqual(['close-sequence-response'])
   })
   test('goes on after a restart: what was not acknowledged is sent again', async () => {
     const store = new MemoryStore()

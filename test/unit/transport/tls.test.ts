@@ -1,5 +1,6 @@
 /** TLS at the client: who the server must prove to be. */
 import { once } from 'node:events'
+import { createServer as createPlainServer } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
@@ -49,6 +50,26 @@ describe('a server whose key is no RSA key', () => {
     if (isTrusted) expect((await answer).status).toBe(202)
     else await expect(answer).rejects.toMatchObject({ code: 'ERR_WSS_UNTRUSTED' })
   })
+})
+
+test('a server without TLS shows nothing that could be judged', async () => {
+  const here = createPlainServer((_, response) => response.writeHead(202, { connection: 'close' }).end())
+  here.listen(0, '127.0.0.1')
+  await once(here, 'listening')
+  await using client = createHttpClient({ limits: DEFAULT_LIMITS })
+  let judged = 0
+  const trusts: readonly Trust[] = [{ pins: ['00'.repeat(32)] }, { verify: () => ++judged > 0 }, { authorities: [elliptic().cert] }]
+  for (const trust of trusts) expect((await client.post(`http://127.0.0.1:${(here.address() as AddressInfo).port}/`, ask({ trust }))).status).toBe(202)
+  expect(judged).toBe(0)
+  here.close()
+})
+
+test('a judgement that fails is a refusal, with its reason', async () => {
+  await using here = await server(elliptic())
+  await using client = createHttpClient({ limits: DEFAULT_LIMITS })
+  const reason = new Error('no list today')
+  const answer = client.post(here.url, ask({ trust: { verify: () => { throw reason } } }))
+  await expect(answer).rejects.toMatchObject({ name: 'SecurityFailure', code: 'ERR_TLS_UNTRUSTED', cause: reason })
 })
 
 test('a server that is met again is judged again', async () => {
