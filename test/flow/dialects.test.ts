@@ -168,6 +168,32 @@ describe('TLS is not optional', () => {
   })
 })
 
+describe('what a service confirms', () => {
+  const session: Profile = { ...DEFAULT_PROFILE, signatureConfirmation: true }
+  const under = (profile: Profile, signatureConfirmation: boolean): Profile => ({ ...profile, bootstrap: { ...profile.bootstrap, signatureConfirmation } })
+  test.each<[string, Profile, boolean, boolean]>([
+    ['token requests alone', under(DEFAULT_PROFILE, true), true, false],
+    ['the session alone', under(session, false), false, true],
+    ['both, where the bootstrap says nothing', session, true, true],
+    ['neither', DEFAULT_PROFILE, false, false],
+  ])('%s; a renewal is a token request, Cancel is of the session', async (_, profile, isBootstrap, isSession) => {
+    await using on = await world({ profile })
+    const user = on.client()
+    const conversation = await user.connect(on.url, { ...as('client'), profile })
+    await conversation.request(place('before'), { action: PLACE, timeoutMs: 10_000 })
+    await user.tokens.renew(conversation.tokenId, { timeoutMs: 10_000 })
+    await conversation.request(place('after'), { action: PLACE, timeoutMs: 10_000 })
+    await conversation.close({ timeoutMs: 10_000 })
+    const answers = on.wire.filter(({ direction }) => direction === 'response').map(({ body }) => Buffer.from(body).toString()).filter((text) => text !== '')
+    const said = answers.map((text) => [/\/RSTR\/SCT(\/Renew)?</.test(text), text.includes(':SignatureConfirmation ')])
+    expect(said.filter(([isToken]) => isToken).map(([, isConfirmed]) => isConfirmed)).toEqual([isBootstrap, isBootstrap])
+    const others = said.filter(([isToken]) => !isToken).map(([, isConfirmed]) => isConfirmed)
+    expect(new Set(others)).toEqual(new Set([isSession]))
+    expect(answers.some((text) => text.includes('/RSTR/SCT/Cancel<'))).toBe(true)
+    expect(on.security).toEqual([])
+  })
+})
+
 describe('every preset and every version', () => {
   const profiles: readonly (readonly [string, Profile])[] = [
     ['cxf', cxf], ['metro', metro], ['sandesha2', { ...sandesha2, endpoint: 'anonymous' }], ['wcf', wcf],
