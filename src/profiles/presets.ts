@@ -62,7 +62,12 @@ export const sandesha2: Profile = {
   renewal: 'replace',
 }
 /** WCF of .NET Framework, message security. By its source: SignBeforeEncrypt with an encrypted signature, RM bodies encrypted, HMAC-SHA256 in *Sha256. */
-export const wcf: Profile = { ...BASIC256_SHA1, encryptSignature: true, encryptLifecycle: true, encryptCancel: true, bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true } }
+export const wcf: Profile = {
+  ...BASIC256_SHA1, encryptSignature: true, encryptLifecycle: true, encryptCancel: true,
+  // By its source: RequireDerivedKeys is the default of the service's certificate too, so that keys are derived from the EncryptedKey. Confirmations are
+  // wanted under a certificate that endorses, and refused under a user: the preset writes none.
+  bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true, derivedKeys: true },
+}
 /** .NET (dotnet/wcf) and CoreWCF: TLS, the SCT signs the Timestamp alone. By its source: no derived keys. */
 export const wcfTransport: Profile = { ...BASIC256_SHA1, protection: 'transport', derivedKeys: false }
 /** IBM WebSphere: its engine is a relative of Sandesha2; by its documentation an encrypted Body and signature. */

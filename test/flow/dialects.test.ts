@@ -168,6 +168,17 @@ describe('TLS is not optional', () => {
   })
 })
 
+describe('WCF of .NET Framework, under the certificate of the service', () => {
+  test.each([['a user', 'usernameForCertificate', wcf], ['a certificate that endorses', 'a certificate that endorses', { ...wcf, bootstrap: { ...wcf.bootstrap, signatureConfirmation: true } }]] as const)('%s: the keys of the token exchange are derived from the EncryptedKey', async (_, kind, profile) => {
+    const { accept, bootstrap } = KINDS[kind] as Kind
+    await using on = await world({ accept: [accept], profile })
+    await converse(on, { bootstrap, trust, profile })
+    const [question, answer] = on.wire.map(({ body }) => Buffer.from(body).toString())
+    for (const text of [question, answer]) expect(text?.match(/<wsc:DerivedKeyToken /g)).toHaveLength(2)
+    expect(on.security).toEqual([])
+  })
+})
+
 describe('what a service confirms', () => {
   const session: Profile = { ...DEFAULT_PROFILE, signatureConfirmation: true }
   const under = (profile: Profile, signatureConfirmation: boolean): Profile => ({ ...profile, bootstrap: { ...profile.bootstrap, signatureConfirmation } })
