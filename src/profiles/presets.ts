@@ -74,4 +74,8 @@ export const wcf: Profile = {
 /** .NET Framework services and .NET clients (dotnet/wcf) under TLS: the SCT signs the Timestamp alone. By its source: no derived keys. */
 export const wcfTransport: Profile = { ...BASIC256_SHA1, protection: 'transport', derivedKeys: false }
 /** IBM WebSphere: its engine is a relative of Sandesha2; by its documentation an encrypted Body and signature. */
-export const was: Profile = { ...sandesha2, encryptSignature: true, renewal: 'renew' }
+export const was: Profile = {
+  ...sandesha2, encryptSignature: true, renewal: 'renew',
+  // Unsigned headers in token requests were seen with Sandesha2 alone.
+  bootstrap: { ...sandesha2.bootstrap, accept: 'headers' },
+}

@@ -1,7 +1,7 @@
 /** Whole conversations in every dialect, client and service both of ours, over real sockets and real TLS. */
 import { describe, expect, test } from 'vitest'
 import {
-  BASIC256_SHA1, BootstrapFailed, certificateOverTls, type ConnectOptions, cxf, DEFAULT_PROFILE, metro, type Profile, sandesha2, type ServiceBootstrap, UsageError, usernameForCertificate, usernameOverTls, wcf,
+  BASIC256_SHA1, BootstrapFailed, certificateOverTls, type ConnectOptions, cxf, DEFAULT_PROFILE, metro, type Profile, sandesha2, type ServiceBootstrap, UsageError, usernameForCertificate, usernameOverTls, was, wcf,
   wcfTransport, x509,
 } from '../../src/index.ts'
 import { readCertificate } from '../../src/crypto/certificate.ts'
@@ -207,7 +207,7 @@ describe('what a service confirms', () => {
 
 describe('every preset and every version', () => {
   const profiles: readonly (readonly [string, Profile])[] = [
-    ['cxf', cxf], ['metro', metro], ['sandesha2', { ...sandesha2, endpoint: 'anonymous' }], ['wcf', wcf],
+    ['cxf', cxf], ['metro', metro], ['sandesha2', { ...sandesha2, endpoint: 'anonymous' }], ['was', was], ['wcf', wcf],
     ['RM 1.0, SC 2005/02, SOAP 1.1, addressing 2004/08', { ...BASIC256_SHA1, soap: '1.1', addressing: '200408', rm: '1.0', sc: '200502' }],
     ['Basic192', { ...BASIC256_SHA1, suite: 'Basic192' }], ['Basic128GCM', { ...DEFAULT_PROFILE, suite: 'Basic128GCM' }],
     ['encrypt before sign', { ...DEFAULT_PROFILE, order: 'encrypt-before-sign', encryptSignature: true, bootstrap: { ...DEFAULT_PROFILE.bootstrap, order: 'encrypt-before-sign', encryptSignature: true } }],
