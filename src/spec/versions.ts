@@ -69,16 +69,23 @@ export interface AddressingVersion {
   readonly soapFaultAction: string
   /** WSA 1.0 Core §3.4: an absent ReplyTo means anonymous; 2004/08 has no default. */
   readonly replyToDefaultsToAnonymous: boolean
+  /** What this version calls the faults whose names are others in 1.0. */
+  readonly faultNames: ReadonlyMap<string, string>
+  /** WSA 1.0 SOAP §6.4: a subcode of the subcode says what is wrong with a header; 2004/08 defines none. */
+  readonly hasInnerSubcodes: boolean
 }
 export const WSA10: AddressingVersion = {
   name: '200508', ns: 'http://www.w3.org/2005/08/addressing',
   anonymous: 'http://www.w3.org/2005/08/addressing/anonymous', none: 'http://www.w3.org/2005/08/addressing/none',
   faultAction: 'http://www.w3.org/2005/08/addressing/fault', soapFaultAction: 'http://www.w3.org/2005/08/addressing/soap/fault', replyToDefaultsToAnonymous: true,
+  faultNames: new Map(), hasInnerSubcodes: true,
 }
 export const WSA04: AddressingVersion = {
   name: '200408', ns: 'http://schemas.xmlsoap.org/ws/2004/08/addressing',
   anonymous: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous',
   faultAction: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/fault', soapFaultAction: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/fault', replyToDefaultsToAnonymous: false,
+  // Its schema, FaultSubcodeValues.
+  faultNames: new Map([['InvalidAddressingHeader', 'InvalidMessageInformationHeader'], ['MessageAddressingHeaderRequired', 'MessageInformationHeaderRequired']]), hasInnerSubcodes: false,
 }
 
 /** WS-MakeConnection §3.1: the anonymous URI with an id, everything after `id=` names the mailbox. */
