@@ -130,11 +130,12 @@ export function writeFault(fault: FaultContent, versions: FaultVersions): Messag
   const content = { ...fault, row }
   return versions.soap.name === '1.2' ? { action, ...fault12(content, versions, declarations) } : { action, ...fault11(content, versions, declarations) }
 }
-/** A fault of WS-Addressing by the names of the version that it is written in. */
-function inVersion(row: FaultRow, { addressing }: FaultVersions): FaultRow {
-  if (row.family !== 'wsa') return row
-  const { within, ...outer } = row
-  return { ...outer, name: addressing.faultNames.get(row.name) ?? row.name, ...(within !== undefined && addressing.hasInnerSubcodes && { within }) }
+/** A fault as the versions that it is written in have it. */
+function inVersion(row: FaultRow, { addressing, rm }: FaultVersions): FaultRow {
+  const known = row === FAULTS.wsrmRequired && !rm.hasWsrmRequired ? FAULTS.actionNotSupported : row
+  if (known.family !== 'wsa') return known
+  const { within, ...outer } = known
+  return { ...outer, name: addressing.faultNames.get(known.name) ?? known.name, ...(within !== undefined && addressing.hasInnerSubcodes && { within }) }
 }
 
 type FaultParts = Pick<MessageParts, 'headers' | 'body' | 'declarations'>

@@ -56,6 +56,13 @@ describe('faults', () => {
     expect(told(through(soap, parts)).subcode).toBe(`{${WSA04.ns}}${local}`)
     expect(parts.body.map((each) => (typeof each === 'string' ? each : canonicalize(each))).join().match(/wsa:\w+/g)).toEqual([`wsa:${local}`])
   })
+  test.each([SOAP12, SOAP11])('RM 1.0 has no WSRMRequired: the action is not supported, SOAP $name', (soap) => {
+    for (const addressing of [WSA10, WSA04]) {
+      const parts = writeFault({ row: FAULTS.wsrmRequired }, { ...versions, addressing, rm: RM10, soap })
+      expect(told(through(soap, parts))).toEqual({ code: 'Sender', subcode: `{${addressing.ns}}ActionNotSupported`, reason: FAULTS.actionNotSupported.reason })
+      expect(parts).toMatchObject({ action: addressing.faultAction, headers: [] })
+    }
+  })
   test('MustUnderstand names what was not understood', () => {
     const { headers, declarations } = writeFault({ row: FAULTS.mustUnderstand, notUnderstood: ['{urn:x}y'] }, { ...versions, soap: SOAP12 })
     expect(headers.map((each) => canonicalize(each))).toEqual([`<s:NotUnderstood xmlns:s="${SOAP12.ns}" qname="n0:y"></s:NotUnderstood>`])
