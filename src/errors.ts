@@ -7,6 +7,7 @@
 
 /** A fault as a row: the subcode's family is resolved to the namespace of the version in use. */
 export interface FaultRow {
+  /** Of WS-Addressing: as 1.0 has it; the row of another version says what it is there. */
   readonly name: string
   readonly code: 'Sender' | 'Receiver'
   /** Whose namespace the subcode has; `soap` means that Code itself is the name (MustUnderstand, VersionMismatch). */

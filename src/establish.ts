@@ -22,7 +22,7 @@ import type { ClientTls } from './transport/tls.ts'
 import { answerPolicy, bootstrapPolicy, encodeUnderToken, hintedFault, mustUnderstand, readCovered, type Written } from './wire.ts'
 import { type Versions, versionsOf } from './profiles/versions.ts'
 import { authenticate } from './wss/authenticate.ts'
-import { type BootstrapCredentials, protectBootstrap } from './wss/bootstrap.ts'
+import { type BootstrapCredentials, confirmsRequests, protectBootstrap } from './wss/bootstrap.ts'
 import type { Envelope, Opened } from './wss/keys.ts'
 import { read } from './wss/open.ts'
 import type { SessionToken } from './wss/protect.ts'
@@ -155,7 +155,7 @@ export class Establisher {
 
 /** WSS 1.1 §7: where it was agreed on, an answer repeats the values of the signatures that it answers, under its own signature. */
 function mustConfirm(opened: Opened, signatureValues: readonly Uint8Array[] | undefined, profile: Profile): void {
-  if (!profile.signatureConfirmation) return
+  if (!confirmsRequests(profile)) return
   const missing = (signatureValues ?? []).some((value) => !opened.confirmations.includes(Buffer.from(value).toString('base64')))
   if (missing) throw notConfirmed()
 }

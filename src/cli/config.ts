@@ -199,7 +199,7 @@ const CHOICES: Choices = {
 }
 const BOOTSTRAP_CHOICES: Choices = {
   accept: ['headers', 'dangerBody'],
-  addressing: ['200508', '200408'], order: ORDERS, encryptSignature: [true, false], keyOrder: KEY_ORDERS, derivedKeys: [true, false], includeCertificate: ['requests', 'always'],
+  addressing: ['200508', '200408'], order: ORDERS, encryptSignature: [true, false], keyOrder: KEY_ORDERS, derivedKeys: [true, false], signatureConfirmation: [true, false], includeCertificate: ['requests', 'always'],
   certificateReference: ['thumbprint', 'issuer-serial', 'subject-key-identifier'],
 }
 /** A preset by name, one changed (`{ "preset": "default", "soap": "1.1" }`), or a list of alternatives. */

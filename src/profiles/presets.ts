@@ -65,9 +65,21 @@ export const sandesha2: Profile = {
   // Seen: Renew is answered by ActionNotSupported.
   renewal: 'replace',
 }
-/** WCF of .NET Framework, message security. By its source: SignBeforeEncrypt with an encrypted signature, RM bodies encrypted, HMAC-SHA256 in *Sha256. */
-export const wcf: Profile = { ...BASIC256_SHA1, encryptSignature: true, encryptLifecycle: true, encryptCancel: true, bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true } }
-/** .NET (dotnet/wcf) and CoreWCF: TLS, the SCT signs the Timestamp alone. By its source: no derived keys. */
+/** WCF of .NET Framework, message security, as its WS2007HttpBinding has it (RM 1.1, SC 1.3). */
+export const wcf: Profile = {
+  ...BASIC256_SHA1,
+  // By its source: bodies of RM are signed and not encrypted, and encrypted ones are taken; the signature is encrypted only where the Body is. Faults with an
+  // action of WS-Addressing and those of RM 1.0 are expected encrypted: what is needed is always there, and the surplus is accepted.
+  encryptSignature: true, encryptLifecycle: true, encryptCancel: true,
+  // By its source: RequireDerivedKeys is the default of the service's certificate too, so that keys are derived from the EncryptedKey. Confirmations are
+  // wanted under a certificate that endorses, and refused under a user: the preset writes none.
+  bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true, derivedKeys: true },
+}
+/** .NET Framework services and .NET clients (dotnet/wcf) under TLS: the SCT signs the Timestamp alone. By its source: no derived keys. */
 export const wcfTransport: Profile = { ...BASIC256_SHA1, protection: 'transport', derivedKeys: false }
 /** IBM WebSphere: its engine is a relative of Sandesha2; by its documentation an encrypted Body and signature. */
-export const was: Profile = { ...sandesha2, encryptSignature: true, renewal: 'renew' }
+export const was: Profile = {
+  ...sandesha2, encryptSignature: true, renewal: 'renew',
+  // Unsigned headers in token requests were seen with Sandesha2 alone.
+  bootstrap: { ...sandesha2.bootstrap, accept: 'headers' },
+}

@@ -31,7 +31,7 @@ export interface Profile {
   readonly httpAction: 'checked' | 'ignored'
   /** Which messages carry the SCT itself; the others name it by its identifier. */
   readonly includeToken: 'requests' | 'always'
-  /** Answers repeat the value of the signature that they answer (WSS 1.1 §7), and the client insists on it. */
+  /** Answers repeat the value of the signature that they answer (WSS 1.1 §7), and the client insists on it; of answers to token requests `bootstrap` may say another thing. */
   readonly signatureConfirmation: boolean
   /** Bodies of CreateSequence, Close, Terminate, their answers and stand-alone acknowledgements. */
   readonly encryptLifecycle: boolean
@@ -80,6 +80,8 @@ export interface BootstrapProfile {
   readonly keyOrder: 'signature-first' | 'encryption-first'
   /** Under a username: keys derived from the EncryptedKey, or that key itself. */
   readonly derivedKeys: boolean
+  /** Of answers to token requests. Absent: as of the session's messages. Peer WCF: under a certificate that endorses it wants them here, and refuses them in the session. */
+  readonly signatureConfirmation?: boolean
   /** Under X.509: which messages carry the certificate that signed them; the others name it. */
   readonly includeCertificate: 'requests' | 'always'
   /** Under X.509: how a certificate is named that does not stand in the message. */

@@ -154,7 +154,8 @@ export class Scope<S extends Scoped> {
     }
     const shell = this.#answered(received, via)
     if (shell !== undefined || via.kind === 'answer') return shell
-    // WS-RM 1.1 §4.8: this endpoint takes numbered messages only.
+    // WS-RM 1.1 §4.8: this endpoint takes numbered messages only. Without an RM header the message names no version, so that the writer of the fault,
+    // who knows in which one the answer is, says it as that one does.
     if (body.kind === 'application' || isBare(received)) this.#complain(FAULTS.wsrmRequired, received, exchange)
     return undefined
   }

@@ -121,13 +121,21 @@ const SOAP11_CODES: ReadonlyMap<string, string> = new Map([['Sender', 'Client'],
 
 /** The parts of a fault message: action, headers beside the addressing ones, Body content. */
 export function writeFault(fault: FaultContent, versions: FaultVersions): MessageParts {
-  const { row } = fault
+  const row = inVersion(fault.row, versions)
   // BP 2.0 R1035: MustUnderstand and VersionMismatch have an action of their own.
   const isOfSoap = row === FAULTS.mustUnderstand || row === FAULTS.versionMismatch
   const action = row.family === 'wsrm' ? versions.rm.faultAction : row.family === 'wsmc' ? MC_FAULT_ACTION : isOfSoap ? versions.addressing.soapFaultAction : versions.addressing.faultAction
   const declared = subcodeNamespace(row, versions)
   const declarations: Record<string, string> = declared === undefined ? {} : { [row.family]: declared }
-  return versions.soap.name === '1.2' ? { action, ...fault12(fault, versions, declarations) } : { action, ...fault11(fault, versions, declarations) }
+  const content = { ...fault, row }
+  return versions.soap.name === '1.2' ? { action, ...fault12(content, versions, declarations) } : { action, ...fault11(content, versions, declarations) }
+}
+/** A fault as the versions that it is written in have it. */
+function inVersion(row: FaultRow, { addressing, rm }: FaultVersions): FaultRow {
+  const known = row === FAULTS.wsrmRequired && !rm.hasWsrmRequired ? FAULTS.actionNotSupported : row
+  if (known.family !== 'wsa') return known
+  const { within, ...outer } = known
+  return { ...outer, name: addressing.faultNames.get(known.name) ?? known.name, ...(within !== undefined && addressing.hasInnerSubcodes && { within }) }
 }
 
 type FaultParts = Pick<MessageParts, 'headers' | 'body' | 'declarations'>

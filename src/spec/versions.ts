@@ -69,16 +69,23 @@ export interface AddressingVersion {
   readonly soapFaultAction: string
   /** WSA 1.0 Core §3.4: an absent ReplyTo means anonymous; 2004/08 has no default. */
   readonly replyToDefaultsToAnonymous: boolean
+  /** What this version calls the faults whose names are others in 1.0. */
+  readonly faultNames: ReadonlyMap<string, string>
+  /** WSA 1.0 SOAP §6.4: a subcode of the subcode says what is wrong with a header; 2004/08 defines none. */
+  readonly hasInnerSubcodes: boolean
 }
 export const WSA10: AddressingVersion = {
   name: '200508', ns: 'http://www.w3.org/2005/08/addressing',
   anonymous: 'http://www.w3.org/2005/08/addressing/anonymous', none: 'http://www.w3.org/2005/08/addressing/none',
   faultAction: 'http://www.w3.org/2005/08/addressing/fault', soapFaultAction: 'http://www.w3.org/2005/08/addressing/soap/fault', replyToDefaultsToAnonymous: true,
+  faultNames: new Map(), hasInnerSubcodes: true,
 }
 export const WSA04: AddressingVersion = {
   name: '200408', ns: 'http://schemas.xmlsoap.org/ws/2004/08/addressing',
   anonymous: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous',
   faultAction: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/fault', soapFaultAction: 'http://schemas.xmlsoap.org/ws/2004/08/addressing/fault', replyToDefaultsToAnonymous: false,
+  // Its schema, FaultSubcodeValues.
+  faultNames: new Map([['InvalidAddressingHeader', 'InvalidMessageInformationHeader'], ['MessageAddressingHeaderRequired', 'MessageInformationHeaderRequired']]), hasInnerSubcodes: false,
 }
 
 /** WS-MakeConnection §3.1: the anonymous URI with an id, everything after `id=` names the mailbox. */
@@ -103,17 +110,19 @@ export interface RmVersion {
   readonly hasFaultDetail: boolean
   /** MessageNumberRollover says what the limit is (1.1 §4.5); in 1.0 it names the sequence alone. */
   readonly hasMaxMessageNumber: boolean
+  /** A message without a Sequence header has a fault of its own (1.1 §4.8); in 1.0 it is an action that is not supported. */
+  readonly hasWsrmRequired: boolean
 }
 const RM11_NS = 'http://docs.oasis-open.org/ws-rx/wsrm/200702'
 const RM10_NS = 'http://schemas.xmlsoap.org/ws/2005/02/rm'
 /** 1.1 and 1.2 are one on the wire. */
 export const RM11: RmVersion = {
   name: '1.1', ns: RM11_NS, faultAction: `${RM11_NS}/fault`, hasCloseSequence: true, hasTerminateResponse: true, hasUsesSequenceStr: true,
-  hasOfferEndpoint: true, hasNoneAndFinal: true, hasLastMessage: false, hasFaultDetail: true, hasMaxMessageNumber: true,
+  hasOfferEndpoint: true, hasNoneAndFinal: true, hasLastMessage: false, hasFaultDetail: true, hasMaxMessageNumber: true, hasWsrmRequired: true,
 }
 export const RM10: RmVersion = {
   name: '1.0', ns: RM10_NS, faultAction: `${RM10_NS}/fault`, hasCloseSequence: false, hasTerminateResponse: false, hasUsesSequenceStr: false,
-  hasOfferEndpoint: false, hasNoneAndFinal: false, hasLastMessage: true, hasFaultDetail: false, hasMaxMessageNumber: false,
+  hasOfferEndpoint: false, hasNoneAndFinal: false, hasLastMessage: true, hasFaultDetail: false, hasMaxMessageNumber: false, hasWsrmRequired: false,
 }
 /** WS-RM §3: a message with an RM element as Body child has action = namespace / local name; so have the messages with an empty Body. */
 export const rmAction = (version: RmVersion, local: string): string => `${version.ns}/${local}`

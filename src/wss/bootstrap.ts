@@ -43,13 +43,16 @@ export interface BootstrapOptions {
 /** `key`: the one that was made for this message, which its answer may name. */
 export interface ProtectedBootstrap extends Protected { readonly key?: { readonly sha1: string; readonly key: KeyObject } }
 
+/** Whether answers to token requests confirm their signatures; those of the session have their own word. */
+export const confirmsRequests = ({ bootstrap, signatureConfirmation }: Profile): boolean => bootstrap.signatureConfirmation ?? signatureConfirmation
+
 export function protectBootstrap(message: OutgoingMessage, credentials: BootstrapCredentials, options: BootstrapOptions): ProtectedBootstrap {
   if (credentials.kind === 'tls') return protectTls(message, credentials.user, options)
   const { profile, now, random, endorse, confirms } = options
   const ids = idsOf(random)
   const writing: Writing = { profile, algorithms: algorithmsOf(profile), ids, random }
   const { encryptSignature } = profile.bootstrap
-  const parts = profile.signatureConfirmation && confirms !== undefined ? [...confirmationParts(confirms, ids, encryptSignature)] : []
+  const parts = confirmsRequests(profile) && confirms !== undefined ? [...confirmationParts(confirms, ids, encryptSignature)] : []
   const endorsements = endorse === undefined ? [] : [contextEndorsement(endorse, writing)]
   const common = { choices: choicesOf(profile), ids, now, random, encryptBody: true }
   if (credentials.kind === 'x509') return protectInLayers(message, { ...common, ...asymmetric(credentials, writing), parts, endorsements })
@@ -157,7 +160,7 @@ const encryptedKeyReference = (id: string): string =>
 function protectTls(message: OutgoingMessage, user: User | undefined, { profile, now, random, endorse, confirms }: BootstrapOptions): Protected {
   return underTls(message, { now, random }, (timestamp, ids) => {
     const proof = endorse === undefined ? undefined : timestampSignature(endorse, timestamp, { profile, ids, random })
-    const confirmed = profile.signatureConfirmation && confirms !== undefined ? confirmations(confirms, ids) : ''
+    const confirmed = confirmsRequests(profile) && confirms !== undefined ? confirmations(confirms, ids) : ''
     const security = confirmed + (user === undefined ? '' : userToken(user, ids('user'))) + (proof?.security ?? '')
     return { security, ...(proof !== undefined && { value: proof.value }) }
   })

@@ -236,6 +236,36 @@ describe('a client that wants its signatures confirmed', () => {
   })
 })
 
+describe('a client that wants the signatures of its token requests confirmed, whatever holds of the session', () => {
+  const bootstrapOnly: Profile = { ...DEFAULT_PROFILE, bootstrap: { ...DEFAULT_PROFILE.bootstrap, signatureConfirmation: true } }
+  const sessionOnly: Profile = { ...DEFAULT_PROFILE, signatureConfirmation: true, bootstrap: { ...DEFAULT_PROFILE.bootstrap, signatureConfirmation: false } }
+  async function connects(profile: Profile, theirs: Profile, meddle?: Meddle): Promise<unknown> {
+    await using on = await world({ profile: theirs })
+    await using middle = await middleOf(on)
+    middle.meddle = meddle
+    return await on.client().connect(middle.url, { ...as('client'), profile, timeoutMs: 5_000 }).then(() => undefined, (reason: unknown) => (reason as { cause?: unknown }).cause)
+  }
+  const unconfirmed = { code: 'ERR_WSS_CONFIRMATION' }
+  test('takes no answer of a service that confirms in the session alone', async () => { expect(await connects(bootstrapOnly, sessionOnly)).toMatchObject(unconfirmed) })
+  test('and wants none where the session alone is confirmed', async () => { expect(await connects(sessionOnly, DEFAULT_PROFILE)).toBeUndefined() })
+
+  const signatureIn = (xml: string): Buffer => Buffer.from(/<ds:SignatureValue>([^<]+)</.exec(xml)?.[1] ?? '', 'base64')
+  /** The service's own key says something else about the request than it should. */
+  const confirming = (confirms: (seen: string) => readonly Uint8Array[] | undefined): Meddle => (seen) => {
+    const headers = writeAddressing({ action: trustAction(SC13, 'issue', 'response'), messageId: id(), relatesTo: /MessageID[^>]*>([^<]+)</.exec(seen.text)?.[1] ?? '' }, versions.addressing, versions.soap)
+    const { xml } = protectBootstrap({ soap: versions.soap, headers, body: ['<a></a>'] }, { kind: 'x509', role: 'recipient', own: identity('service'), peer: identity('client').certificate }, { profile: bootstrapOnly, now: Date.now(), random: systemRandom, confirms: confirms(seen.text) })
+    return Promise.resolve(soap(xml))
+  }
+  test.each<[string, Meddle]>([
+    ['of another value', confirming(() => [Buffer.alloc(256, 7)])],
+    ['of the first part of its value', confirming((seen) => [signatureIn(seen).subarray(0, 20)])],
+    ['without a value', confirming(() => [])],
+    ['that is not there', confirming(() => undefined)],
+    ['that nobody signed', async (seen, honest) => soap(edit(text(await honest()), /<\/wsse:Security>/, `<wsse11:SignatureConfirmation xmlns:wsse11="http://docs.oasis-open.org/wss/oasis-wss-wssecurity-secext-1.1.xsd" wsu:Id="c" xmlns:wsu="http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd" Value="${signatureIn(seen.text).toString('base64')}"></wsse11:SignatureConfirmation></wsse:Security>`))],
+  ])('refuses a confirmation %s', async (_, meddle) => { expect(await connects(bootstrapOnly, DEFAULT_PROFILE, meddle)).toMatchObject(unconfirmed) })
+  test('and reads on behind the right one', async () => { expect(await connects(bootstrapOnly, DEFAULT_PROFILE, confirming((seen) => [signatureIn(seen)]))).toMatchObject({ code: expect.not.stringMatching(/^ERR_WSS/) as unknown }) })
+})
+
 describe('the transport profile', () => {
   test('a message under TLS says by its Timestamp whose it is: no other token moves its sequence', async () => {
     await using on = await world({ accept: [usernameOverTls({ password: (name) => (name === 'bob' ? 'builder' : password(name)) })], profile: wcfTransport }, 0, TLS)

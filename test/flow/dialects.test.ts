@@ -1,7 +1,7 @@
 /** Whole conversations in every dialect, client and service both of ours, over real sockets and real TLS. */
 import { describe, expect, test } from 'vitest'
 import {
-  BASIC256_SHA1, BootstrapFailed, certificateOverTls, type ConnectOptions, cxf, DEFAULT_PROFILE, metro, type Profile, sandesha2, type ServiceBootstrap, UsageError, usernameForCertificate, usernameOverTls, wcf,
+  BASIC256_SHA1, BootstrapFailed, certificateOverTls, type ConnectOptions, cxf, DEFAULT_PROFILE, metro, type Profile, sandesha2, type ServiceBootstrap, UsageError, usernameForCertificate, usernameOverTls, was, wcf,
   wcfTransport, x509,
 } from '../../src/index.ts'
 import { readCertificate } from '../../src/crypto/certificate.ts'
@@ -168,9 +168,46 @@ describe('TLS is not optional', () => {
   })
 })
 
+describe('WCF of .NET Framework, under the certificate of the service', () => {
+  test.each([['a user', 'usernameForCertificate', wcf], ['a certificate that endorses', 'a certificate that endorses', { ...wcf, bootstrap: { ...wcf.bootstrap, signatureConfirmation: true } }]] as const)('%s: the keys of the token exchange are derived from the EncryptedKey', async (_, kind, profile) => {
+    const { accept, bootstrap } = KINDS[kind] as Kind
+    await using on = await world({ accept: [accept], profile })
+    await converse(on, { bootstrap, trust, profile })
+    const [question, answer] = on.wire.map(({ body }) => Buffer.from(body).toString())
+    for (const text of [question, answer]) expect(text?.match(/<wsc:DerivedKeyToken /g)).toHaveLength(2)
+    expect(on.security).toEqual([])
+  })
+})
+
+describe('what a service confirms', () => {
+  const session: Profile = { ...DEFAULT_PROFILE, signatureConfirmation: true }
+  const under = (profile: Profile, signatureConfirmation: boolean): Profile => ({ ...profile, bootstrap: { ...profile.bootstrap, signatureConfirmation } })
+  test.each<[string, Profile, boolean, boolean]>([
+    ['token requests alone', under(DEFAULT_PROFILE, true), true, false],
+    ['the session alone', under(session, false), false, true],
+    ['both, where the bootstrap says nothing', session, true, true],
+    ['neither', DEFAULT_PROFILE, false, false],
+  ])('%s; a renewal is a token request, Cancel is of the session', async (_, profile, isBootstrap, isSession) => {
+    await using on = await world({ profile })
+    const user = on.client()
+    const conversation = await user.connect(on.url, { ...as('client'), profile })
+    await conversation.request(place('before'), { action: PLACE, timeoutMs: 10_000 })
+    await user.tokens.renew(conversation.tokenId, { timeoutMs: 10_000 })
+    await conversation.request(place('after'), { action: PLACE, timeoutMs: 10_000 })
+    await conversation.close({ timeoutMs: 10_000 })
+    const answers = on.wire.filter(({ direction }) => direction === 'response').map(({ body }) => Buffer.from(body).toString()).filter((text) => text !== '')
+    const said = answers.map((text) => [/\/RSTR\/SCT(\/Renew)?</.test(text), text.includes(':SignatureConfirmation ')])
+    expect(said.filter(([isToken]) => isToken).map(([, isConfirmed]) => isConfirmed)).toEqual([isBootstrap, isBootstrap])
+    const others = said.filter(([isToken]) => !isToken).map(([, isConfirmed]) => isConfirmed)
+    expect(new Set(others)).toEqual(new Set([isSession]))
+    expect(answers.some((text) => text.includes('/RSTR/SCT/Cancel<'))).toBe(true)
+    expect(on.security).toEqual([])
+  })
+})
+
 describe('every preset and every version', () => {
   const profiles: readonly (readonly [string, Profile])[] = [
-    ['cxf', cxf], ['metro', metro], ['sandesha2', { ...sandesha2, endpoint: 'anonymous' }], ['wcf', wcf],
+    ['cxf', cxf], ['metro', metro], ['sandesha2', { ...sandesha2, endpoint: 'anonymous' }], ['was', was], ['wcf', wcf],
     ['RM 1.0, SC 2005/02, SOAP 1.1, addressing 2004/08', { ...BASIC256_SHA1, soap: '1.1', addressing: '200408', rm: '1.0', sc: '200502' }],
     ['Basic192', { ...BASIC256_SHA1, suite: 'Basic192' }], ['Basic128GCM', { ...DEFAULT_PROFILE, suite: 'Basic128GCM' }],
     ['encrypt before sign', { ...DEFAULT_PROFILE, order: 'encrypt-before-sign', encryptSignature: true, bootstrap: { ...DEFAULT_PROFILE.bootstrap, order: 'encrypt-before-sign', encryptSignature: true } }],

@@ -89,6 +89,18 @@ describe('HTTP', () => {
   })
 })
 
+describe('a message without a Sequence header', () => {
+  test.each([['1.1', 'WSRMRequired', '200508'], ['1.0', 'ActionNotSupported', '200508'], ['1.0', 'ActionNotSupported', '200408']] as const)('RM %s: %s, addressing %s', async (rm, name, addressing) => {
+    const on = await field({ ...DEFAULT_PROFILE, rm, addressing })
+    const { status, text } = await ask(on, { body: request() })
+    expect(status).toBe(500)
+    const { rm: { faultAction }, addressing: wsa } = versionsOf(on.profile)
+    expect(actionOf(text)).toBe(rm === '1.1' ? faultAction : wsa.faultAction)
+    expect(text).toContain(`${rm === '1.1' ? 'wsrm' : 'wsa'}:${name}<`)
+    expect(here.handled).toHaveLength(1)
+  })
+})
+
 describe('addresses', () => {
   test('a service that was told its address gives no token to what is addressed elsewhere', async () => {
     here = await world({ address: 'https://orders.example/place' })

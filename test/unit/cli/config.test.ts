@@ -130,10 +130,10 @@ describe('every kind of bootstrap, as data', () => {
   test('where a client listens, what it does when the context is lost, and how a preset is changed', async () => {
     const { options, close } = await readClientConfig(write({
       bootstrap: { kind: 'x509', ...identity, service: of('service.pem') }, trust, listen: { port: 0, path: '/answers' }, onContextLost: 'report', dangerResendDoubtful: true, pollAfterMs: 100,
-      profile: { preset: 'sandesha2', endpoint: 'address', bootstrap: { addressing: '200408' }, contextLost: ['Gone'], renewal: 'renew' },
+      profile: { preset: 'sandesha2', endpoint: 'address', bootstrap: { addressing: '200408', signatureConfirmation: true }, contextLost: ['Gone'], renewal: 'renew' },
     }))
     expect(options).toMatchObject({ listen: { port: 0, path: '/answers' }, onContextLost: 'report', dangerResendDoubtful: true, pollAfterMs: 100 })
-    expect(options.profile).toEqual({ ...sandesha2, endpoint: 'address', bootstrap: { ...sandesha2.bootstrap, addressing: '200408' }, contextLost: ['Gone'], renewal: 'renew' })
+    expect(options.profile).toEqual({ ...sandesha2, endpoint: 'address', bootstrap: { ...sandesha2.bootstrap, addressing: '200408', signatureConfirmation: true }, contextLost: ['Gone'], renewal: 'renew' })
     await close()
   })
 })

@@ -4,7 +4,7 @@ import { DEFAULT_LIMITS } from '../../../src/options.ts'
 import type { ReceivedFault } from '../../../src/rm/turn.ts'
 import { UNDERSTOOD_ADDRESSING } from '../../../src/soap/addressing.ts'
 import { type EnvelopeParts, faultDeclarations, faultOf, headersForUs, notUnderstood, readFault, requireUnderstood, writeApplicationFault, writeFault } from '../../../src/soap/envelope.ts'
-import { NS, RM10, RM11, SC05, SC13, SOAP11, SOAP12, WSA10 } from '../../../src/spec/versions.ts'
+import { NS, RM10, RM11, SC05, SC13, SOAP11, SOAP12, WSA04, WSA10 } from '../../../src/spec/versions.ts'
 import { canonicalize } from '../../../src/xml/canonical.ts'
 import { readElement } from '../../../src/xml/reader.ts'
 import { writeDocument } from '../../../src/xml/writer.ts'
@@ -46,6 +46,22 @@ describe('faults', () => {
   })
   test('families follow the dialect in use', () => {
     expect(told(through(SOAP12, writeFault({ row: FAULTS.badContextToken }, { soap: SOAP12, addressing: WSA10, rm: RM10, sc: SC05 }))).subcode).toBe(`{${SC05.ns}}BadContextToken`)
+  })
+  test.each([SOAP12, SOAP11].flatMap((soap) => ([
+    ['invalidAddressingHeader', 'InvalidMessageInformationHeader'], ['actionMismatch', 'InvalidMessageInformationHeader'], ['invalidCardinality', 'InvalidMessageInformationHeader'],
+    ['onlyAnonymousSupported', 'InvalidMessageInformationHeader'], ['messageAddressingHeaderRequired', 'MessageInformationHeaderRequired'],
+    ['actionNotSupported', 'ActionNotSupported'], ['destinationUnreachable', 'DestinationUnreachable'],
+  ] as const).map(([name, local]) => [name, local, soap] as const)))('%s is %s in WS-Addressing 2004/08, and nothing within', (name, local, soap) => {
+    const parts = writeFault({ row: FAULTS[name] }, { ...versions, addressing: WSA04, rm: RM10, soap })
+    expect(told(through(soap, parts)).subcode).toBe(`{${WSA04.ns}}${local}`)
+    expect(parts.body.map((each) => (typeof each === 'string' ? each : canonicalize(each))).join().match(/wsa:\w+/g)).toEqual([`wsa:${local}`])
+  })
+  test.each([SOAP12, SOAP11])('RM 1.0 has no WSRMRequired: the action is not supported, SOAP $name', (soap) => {
+    for (const addressing of [WSA10, WSA04]) {
+      const parts = writeFault({ row: FAULTS.wsrmRequired }, { ...versions, addressing, rm: RM10, soap })
+      expect(told(through(soap, parts))).toEqual({ code: 'Sender', subcode: `{${addressing.ns}}ActionNotSupported`, reason: FAULTS.actionNotSupported.reason })
+      expect(parts).toMatchObject({ action: addressing.faultAction, headers: [] })
+    }
   })
   test('MustUnderstand names what was not understood', () => {
     const { headers, declarations } = writeFault({ row: FAULTS.mustUnderstand, notUnderstood: ['{urn:x}y'] }, { ...versions, soap: SOAP12 })

@@ -55,6 +55,14 @@ test('the SHA-1 profile signs with RSA-SHA1, ours with RSA-SHA256', () => {
   expect(write(BASIC256_SHA1)).toContain('xmldsig#rsa-sha1')
   expect(opened(write(BASIC256_SHA1), SERVER, CLIENT).signatures).toMatchObject([{ digests: true, value: true }])
 })
+test.each([[false, true], [true, false]])('an answer to a token request confirms by the word of its own: session %s, bootstrap %s, in every kind', (session, bootstrap) => {
+  const profile: Profile = { ...DEFAULT_PROFILE, signatureConfirmation: session, bootstrap: { ...DEFAULT_PROFILE.bootstrap, signatureConfirmation: bootstrap } }
+  const kinds: readonly BootstrapCredentials[] = [{ kind: 'x509', role: 'recipient', own: SERVER, peer: CLIENT.certificate }, { kind: 'earlier-key', sha1: 'a', key: SECRET }, { kind: 'tls' }]
+  for (const kind of kinds) {
+    const { xml } = protectBootstrap({ soap: SOAP12, headers: headers(), body: ['<a></a>'] }, kind, { profile, now: NOW, random: counted(), confirms: [Buffer.from('one'), Buffer.from('two')] })
+    expect([...xml.matchAll(/SignatureConfirmation [^>]*Value="([^"]*)"/g)].map((each) => each[1])).toEqual(bootstrap ? ['b25l', 'dHdv'] : [])
+  }
+})
 test('a Body that mixes up our prefixes is signed as it will be read', () => {
   for (const text of [`<s:b xmlns:s="urn:s" xmlns:wsu="urn:w" wsu:Id="1">&amp;&#xD;é\u{1f600}</s:b>`, `<b xmlns="urn:b"><c xmlns=""></c><s:d xmlns:s="${SOAP12.ns}"></s:d></b>`]) {
     const { body, signatures } = opened(write(DEFAULT_PROFILE, [text]), SERVER, CLIENT)
