@@ -6,7 +6,7 @@
  */
 import { answered } from './answer.ts'
 import type { ClientBootstrap } from './bootstraps.ts'
-import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, waitOf } from './checks.ts'
+import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, checkProfile, waitOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { Confirmations } from './confirmations.ts'
 import { type Conversation, ConversationFace } from './conversation.ts'
@@ -178,6 +178,7 @@ class ClientFace implements Client {
     checkName(options.name)
     checkCounts(options, ['maxPending', 'maxPendingBytes'])
     checkOnContextLost(options.onContextLost)
+    if (options.profile !== undefined) checkProfile(options.profile)
     if (options.name !== undefined && !this.#lasting) throw new UsageError('ERR_USAGE_NAME', 'a named conversation needs a store and a keyring')
     const line = this.#line(String(url), options)
     this.#restored ??= takeUp(this.#sealed as Sealed<never>, this.tokens, this.#engine)
@@ -414,6 +415,7 @@ function hintOf(fault: ReceivedFault, profile: Profile, isStale: () => boolean):
 const openOptions = ({ url, profile }: PeerLine, options: ConnectOptions, endpoint: Endpoint): OpenOptions => ({
   url, endpoint, resumes: options.onContextLost !== 'report',
   rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
+  ...(profile.window !== undefined && { window: profile.window }),
   ...(options.name !== undefined && { name: options.name }),
   ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
 })

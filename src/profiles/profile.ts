@@ -49,6 +49,8 @@ export interface Profile {
   readonly addressDelayMs: number
   /** Ask for an acknowledgement with every one-way message. */
   readonly ackRequestedOnOneWay: boolean
+  /** Messages of one sequence that a client has under way at once, at most: 1 to `WIDEST`. Absent: as its timing says. */
+  readonly window?: number
   /** Repeat a CreateSequence with the same Offer, or with a new one. */
   readonly offerOnRepeat: 'same' | 'new'
   /**
@@ -81,6 +83,9 @@ export interface BootstrapProfile {
   /** Under X.509: how a certificate is named that does not stand in the message. */
   readonly certificateReference: 'thumbprint' | 'issuer-serial' | 'subject-key-identifier'
 }
+
+/** The widest `window`: as many as a service of ours keeps that came before their turn. */
+export const WIDEST = 1_024
 
 /** Ours: SHA-256 everywhere, AES-256-CBC, which every stack can be set to (D17). */
 export const DEFAULT_PROFILE: Profile = {
