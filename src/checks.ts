@@ -27,8 +27,9 @@ export function checkCounts<T extends object>(options: T, names: readonly (keyof
   }
 }
 
-/** @throws {UsageError} ERR_USAGE_NUMBER */
-export function checkProfile({ window }: Profile): void {
+/** @throws {UsageError} ERR_USAGE_NUMBER, ERR_USAGE_OPTIONS */
+export function checkProfile({ window, contexts }: Profile): void {
+  if (contexts !== 'shared' && contexts !== 'one-each') throw new UsageError('ERR_USAGE_OPTIONS', 'contexts of a profile is shared or one-each')
   if (window !== undefined && !(Number.isInteger(window) && window >= 1 && window <= WIDEST)) throw new UsageError('ERR_USAGE_NUMBER', `window is a whole number from 1 to ${WIDEST}`)
 }
 

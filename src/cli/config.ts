@@ -196,7 +196,7 @@ const CHOICES: Choices = {
   soap: ['1.1', '1.2'], addressing: ['200508', '200408'], rm: ['1.0', '1.1'], sc: ['200512', '200502'], suite: [...SUITES.keys()],
   hmac: ['hmac-sha1', 'hmac-sha256'], rsa: ['rsa-sha1', 'rsa-sha256'], digest: ['sha1', 'sha256'], protection: ['message', 'transport'], derivedKeys: [true, false],
   keyOrder: KEY_ORDERS, order: ORDERS, encryptSignature: [true, false, 'with-body'], layout: ['strict', 'lax'], includeToken: ['requests', 'always'], signatureConfirmation: [true, false],
-  encryptLifecycle: [true, false], lifecycleCopies: ['refuse', 'answer'], encryptCancel: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'], renewal: ['renew', 'replace'], renewalKey: ['current', 'first'],
+  encryptLifecycle: [true, false], lifecycleCopies: ['refuse', 'answer'], encryptCancel: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], contexts: ['shared', 'one-each'], offerOnRepeat: ['same', 'new'], renewal: ['renew', 'replace'], renewalKey: ['current', 'first'],
 }
 const BOOTSTRAP_CHOICES: Choices = {
   accept: ['headers', 'dangerBody'],

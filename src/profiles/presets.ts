@@ -64,9 +64,10 @@ export const sandesha2: Profile = {
 /**
  * What holds for WCF in either way of protection. By its source: the ordered request-reply channel of a service takes a message only when it is the next
  * one, and drops what comes before its turn without an acknowledgement. Two that leave at the same moment on two connections come in either order, and
- * the one that was dropped leaves again after 2 s: one round trip for each message is faster than any window in which that happens now and then.
+ * the one that was dropped leaves again after 2 s: one round trip for each message is faster than any window in which that happens now and then. By its
+ * source, too: a sequence pair takes the whole secure conversation; a CreateSequence with another Offer under the same token makes none, and ends the first.
  */
-const SESSIONS = { window: 1 } as const
+const SESSIONS = { window: 1, contexts: 'one-each' } as const
 /** WCF of .NET Framework, message security. By its source: SignBeforeEncrypt with an encrypted signature, RM bodies encrypted, HMAC-SHA256 in *Sha256. */
 export const wcf: Profile = { ...BASIC256_SHA1, ...SESSIONS, encryptSignature: true, encryptLifecycle: true, encryptCancel: true, bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true } }
 /** .NET (dotnet/wcf) and CoreWCF: TLS, the SCT signs the Timestamp alone. By its source: no derived keys. */

@@ -135,6 +135,7 @@ test.each([
   ['a time limit that is no number', { timeoutMs: 'soon' }, /timeoutMs/],
   ['a signal that is none', { signal: {} }, /AbortSignal/],
   ['a window of none', { maxPending: 0 }, /maxPending/],
+  ['contexts of another kind', { profile: { ...DEFAULT_PROFILE, contexts: 'two-each' } }, /contexts of a profile is shared or one-each/],
   ['a window of the profile that is none', { profile: { ...DEFAULT_PROFILE, window: 0 } }, /window is a whole number from 1 to 1024/],
   ['a window too wide', { profile: { ...DEFAULT_PROFILE, window: 1_025 } }, /window is a whole number from 1 to 1024/],
   ['a URL that is none', { url: 'orders' }, /http or https URL/],
