@@ -10,6 +10,7 @@ import { readableTrust, type Trust } from './crypto/certificate.ts'
 import { UsageError } from './errors.ts'
 import type { Outcome, XmlBody } from './message.ts'
 import type { Limits, Wait } from './options.ts'
+import { type Profile, WIDEST } from './profiles/profile.ts'
 import type { Content } from './rm/turn.ts'
 import { ADDRESSING_VERSIONS, RM_VERSIONS, SC_VERSIONS, TRUST_VERSIONS } from './spec/versions.ts'
 import { contentXml } from './wire.ts'
@@ -24,6 +25,12 @@ export function checkCounts<T extends object>(options: T, names: readonly (keyof
     const value: unknown = options[name]
     if (value !== undefined && !(Number.isSafeInteger(value) && (value as number) > 0)) throw new UsageError('ERR_USAGE_NUMBER', `${name} is a whole number above 0`)
   }
+}
+
+/** @throws {UsageError} ERR_USAGE_NUMBER, ERR_USAGE_OPTIONS */
+export function checkProfile({ window, contexts }: Profile): void {
+  if (contexts !== 'shared' && contexts !== 'one-each') throw new UsageError('ERR_USAGE_OPTIONS', 'contexts of a profile is shared or one-each')
+  if (window !== undefined && !(Number.isInteger(window) && window >= 1 && window <= WIDEST)) throw new UsageError('ERR_USAGE_NUMBER', `window is a whole number from 1 to ${WIDEST}`)
 }
 
 export function checkOnContextLost(choice: string | undefined): void {

@@ -6,7 +6,7 @@
  */
 import { answered } from './answer.ts'
 import type { ClientBootstrap } from './bootstraps.ts'
-import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, waitOf } from './checks.ts'
+import { checkClientBootstrap, checkCounts, checkName, checkOnContextLost, checkOptions, checkProfile, waitOf } from './checks.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { Confirmations } from './confirmations.ts'
 import { type Conversation, ConversationFace } from './conversation.ts'
@@ -131,7 +131,7 @@ class ClientFace implements Client {
   readonly #tlsOwner: TlsOwner
   readonly #tap: DangerTap | undefined
   readonly #lasting: boolean
-  /** By the name of the token's key. */
+  /** By the name of the peer of all conversations. */
   readonly #lines = new Map<string, PeerLine>()
   readonly #establisher: Establisher
   readonly #confirmations = new Confirmations()
@@ -158,7 +158,7 @@ class ClientFace implements Client {
       establish: (peer, request, signal) => this.#establisher.establish(this.#lineOf(peerName(peer)), request, signal),
       renewWith: (token, request, signal, messageId) => this.#establisher.establish(this.#lineOf(token.peer), request, signal, { token, messageId }),
       cancelWith: (token, request, signal) => this.#establisher.cancel(this.#lineOf(token.peer), token, request, signal),
-      renews: (peer) => this.#lines.get(peer)?.profile.renewal !== 'replace',
+      renews: (peer) => this.#lineAt(peer)?.profile.renewal !== 'replace',
     })
     this.tokens.on('renewed', ({ tokenId }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('renewed', { tokenId }) })
     this.tokens.on('notRenewed', ({ tokenId, error }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('notRenewed', { tokenId, error }) })
@@ -169,7 +169,7 @@ class ClientFace implements Client {
     })
     this.#inbox = new Inbox({
       listen: options.listen, limits: this.#limits, clock: this.#clock, random: this.#random, tokens: this.tokens, gate: this.#gate, tap: this.#tap, nextExchange: () => ++this.#exchanges,
-      engine: () => this.#engine, line: (token) => this.#lines.get(token.peer), refused: (code, detail) => this.#refused(code, detail),
+      engine: () => this.#engine, line: (token) => this.#lineAt(token.peer), refused: (code, detail) => this.#refused(code, detail),
       failed: (error) => this.#failed(error),
     })
     this.#engine = new SequenceEngine({
@@ -192,8 +192,10 @@ class ClientFace implements Client {
     checkName(options.name)
     checkCounts(options, ['maxPending', 'maxPendingBytes'])
     checkOnContextLost(options.onContextLost)
+    if (options.profile !== undefined) checkProfile(options.profile)
     if (options.name !== undefined && !this.#lasting) throw new UsageError('ERR_USAGE_NAME', 'a named conversation needs a store and a keyring')
     const line = this.#line(String(url), options)
+    const peer = this.#peerOf(line, options)
     this.#restored ??= takeUp(this.#sealed as Sealed<never>, this.tokens, this.#engine)
     const { unreadable } = await this.#restored
     // Of several at the same moment, the first: nothing is waited for from here to the request for a token.
@@ -206,13 +208,14 @@ class ClientFace implements Client {
     }
     const events = new Listeners<ConversationEvents>()
     const opened = (lane: LaneId): Open => ({
-      lane, events, peer: line.peer, resumes: options.onContextLost !== 'report', doubtful: options.dangerResendDoubtful === true ? 'move' : 'stay',
+      lane, events, peer, resumes: options.onContextLost !== 'report', doubtful: options.dangerResendDoubtful === true ? 'move' : 'stay',
       mustTrust: async (token) => this.#establisher.mustTrust(await this.tokens.get(token), line, options.signal), report: (error) => tell(events, error),
     })
     // Before anything is waited for: of several who ask at the same moment one gets it.
     if (known !== undefined) this.#open.set(known, opened(known))
-    const { lane, tokenId } = await this.#taken(line, options, known).catch((error: unknown) => {
+    const { lane, tokenId } = await this.#taken({ ...line, peer }, options, known).catch(async (error: unknown) => {
       if (known !== undefined) this.#open.delete(known)
+      else if (options.signal?.aborted !== true) await this.#cancelUnused(peer).catch((late: unknown) => tell(events, late))
       throw error
     })
     this.#open.set(lane, opened(lane))
@@ -228,6 +231,7 @@ class ClientFace implements Client {
         try {
           // A token that the conversation has left is not cancelled: it is lost to the peer, or ends by itself.
           if (how === 'closed' && !(await this.#isBound(last))) await this.tokens.cancel(last, { timeoutMs: CANCEL_MS })
+          if (how === 'closed') await this.#cancelUnused(peer)
         } catch (error) {
           // The conversation has ended; that its token could not be is no reason to say that it has not.
           tell(events, error)
@@ -246,7 +250,9 @@ class ClientFace implements Client {
   /** Step 1 of the flow: a live token of this peer is a required argument of `engine.open`, the only producer of CreateSequence. */
   async #openLane(line: PeerLine, options: ConnectOptions, wait: Wait): Promise<LaneId> {
     for (let tries = 0; tries < HAND_OVERS; tries++) {
-      const tokenId = await this.tokens.token(line.peer, wait)
+      // Under a token of its own that an earlier conversation of the same name has left there was a sequence pair already.
+      const left = line.peer.conversation === undefined ? undefined : this.tokens.newest(line.peer)
+      const tokenId = left === undefined ? await this.tokens.token(line.peer, wait) : await this.tokens.instead(line.peer, left, wait)
       // In use before anything else is waited for: the last conversation under it may be ending at this moment, and would cancel it.
       const use = this.tokens.use(tokenId, OPENING)
       try {
@@ -292,6 +298,11 @@ class ClientFace implements Client {
     await this.#engine.refresh(token)
     return this.tokens.users(token).length > 0 || await this.#engine.isBound(token)
   }
+  /** A token that only this conversation could use, had in vain: no sequence of it is bound to it. */
+  async #cancelUnused(peer: PeerKey): Promise<void> {
+    const own = peer.conversation === undefined ? undefined : this.tokens.newest(peer)
+    if (own !== undefined && !(await this.#isBound(own))) await this.tokens.cancel(own, { timeoutMs: CANCEL_MS })
+  }
   #boundTo(token: TokenId): readonly Open[] { return [...this.#open.values()].filter(({ lane }) => this.#engine.status(lane)?.tokenId === token) }
 
   #line(url: string, { bootstrap, trust, profile = DEFAULT_PROFILE }: ConnectOptions): PeerLine {
@@ -305,19 +316,25 @@ class ClientFace implements Client {
     this.#speak(line)
     return line
   }
+  /** Whose token a conversation is under: that of all with this service, or its own, which after a restart is found by the name. */
+  #peerOf({ peer, profile: { contexts } }: PeerLine, { name }: ConnectOptions): PeerKey {
+    return contexts === 'shared' ? peer : { ...peer, conversation: name ?? urnUuid(this.#random) }
+  }
   /** S12: where TLS alone says who the service is, a token that one trust brought is not for another; and connections are made for all who share it. */
   #speak(line: PeerLine): void {
     const { peer, tls } = line
     const name = peerName(peer)
     const known = this.#lines.get(name)?.tls
     const isSame = known === undefined || tls === undefined || trustName(known) === trustName(tls)
-    if (!isSame && (this.tokens.isKnown(peer) || [...this.#open.values()].some((each) => peerName(each.peer) === name))) {
+    if (!isSame && (this.tokens.isKnown(peer) || [...this.#open.values()].some((each) => peerName(each.peer).startsWith(name)))) {
       throw new UsageError('ERR_USAGE_TRUST', 'this client speaks with that service under another trust, and one of them would count for both: give the same (of verify, the same function), or make another client')
     }
     this.#lines.set(name, line)
   }
+  /** Of the peer of all conversations, or of one. */
+  #lineAt(name: string): PeerLine | undefined { return this.#lines.get(name) ?? [...this.#lines].find(([each]) => name.startsWith(each))?.[1] }
   #lineOf(name: string): PeerLine {
-    const line = this.#lines.get(name)
+    const line = this.#lineAt(name)
     if (line === undefined) throw new UsageError('ERR_USAGE_LINE', 'the peer of this token was not connected to in this process')
     return line
   }
@@ -437,6 +454,7 @@ function hintOf(fault: ReceivedFault, profile: Profile, isStale: () => boolean):
 const openOptions = ({ url, profile }: PeerLine, options: ConnectOptions, endpoint: Endpoint): OpenOptions => ({
   url, endpoint, resumes: options.onContextLost !== 'report',
   rm: versionsOf(profile).rm, offer: options.offer ?? true, offerOnRepeat: profile.offerOnRepeat, ackRequestedOnOneWay: profile.ackRequestedOnOneWay,
+  ...(profile.window !== undefined && { window: profile.window }),
   ...(options.name !== undefined && { name: options.name }),
   ...(options.maxPending !== undefined && { maxPending: options.maxPending }), ...(options.maxPendingBytes !== undefined && { maxPendingBytes: options.maxPendingBytes }),
 })

@@ -37,9 +37,10 @@ export interface Conversation extends AsyncDisposable {
   /** Stops here; everything is kept for `connect` with the same name. */
   detach(): Promise<void>
   /**
-   * Leaves the sequence as it is and goes on on a new one, under another token when this one is lost or over; also from a sequence that ended by
-   * expiry or by the peer. What was never sent moves, in its order and with its keys; what was sent and not acknowledged may have been delivered
-   * and ends with `DeliveryFailed`, unless `dangerResendDoubtful` has it sent again. Resolves when the move is durable.
+   * Leaves the sequence as it is and goes on on a new one, under another token when this one is lost or over, or was the conversation's own; also
+   * from a sequence that ended by expiry or by the peer. What was never sent moves, in its order and with its keys; what was sent and not
+   * acknowledged may have been delivered and ends with `DeliveryFailed`, unless `dangerResendDoubtful` has it sent again. Resolves when the move is
+   * durable.
    *
    * @throws {UsageError} the conversation is closing or was closed
    * @throws {BootstrapFailed} the peer gave no token; nothing has changed

@@ -74,7 +74,7 @@ export class Recovery {
     const { lane, peer } = bound
     const tokenId = this.#tokenOf(lane)
     const isGood = !engine.isDoubted(lane) && (await tokens.get(tokenId)) !== undefined
-    return this.#moved(bound, isGood ? tokenId : await tokens.instead(peer, tokenId, wait), isGood ? 'close' : 'leave')
+    return this.#moved(bound, isGood && isShared(peer) ? tokenId : await tokens.instead(peer, tokenId, wait), isGood ? 'close' : 'leave')
   }
 
   close(): void { this.#closed.abort(new Error('the client was closed')) }
@@ -85,7 +85,7 @@ export class Recovery {
     if (why === 'sequence') {
       // The token is good: the peer has just used it. A peer that loses every sequence is not given one after the other in haste.
       await this.#pacer.turn(`sequence ${peerName(bound.peer)}`, this.#closed.signal)
-      await this.#moved(bound, tokenId, 'leave')
+      await this.#moved(bound, isShared(bound.peer) ? tokenId : await this.#instead(bound.peer, tokenId), 'leave')
       return
     }
     if (why === 'expired') {
@@ -171,6 +171,9 @@ export class Recovery {
     }).finally(() => this.#under.delete(lane))
   }
 }
+
+/** Peer WCF: under a token that is for one conversation there was one sequence pair; another one, also of the same conversation, takes another token. */
+const isShared = ({ conversation }: PeerKey): boolean => conversation === undefined
 
 /** Lets one through at a time, at ever longer intervals. */
 class Pacer {

@@ -11,6 +11,7 @@ import {
   BASIC256_SHA1, certificateOverTls, type ClientBootstrap, type ClientOptions, type ConnectOptions, cxf, DEFAULT_PROFILE, type Identity, Keyring, metro, type PasswordOf, type Profile, sandesha2,
   type ServiceBootstrap, type ServiceOptions, type Store, type Trust, UsageError, usernameForCertificate, usernameOverTls, was, wcf, wcfTransport, WsrmError, x509,
 } from '../index.ts'
+import { WIDEST } from '../profiles/profile.ts'
 import { SUITES } from '../spec/algorithms.ts'
 import { openSqliteStore } from '../store/sqlite.ts'
 
@@ -195,7 +196,7 @@ const CHOICES: Choices = {
   soap: ['1.1', '1.2'], addressing: ['200508', '200408'], rm: ['1.0', '1.1'], sc: ['200512', '200502'], suite: [...SUITES.keys()],
   hmac: ['hmac-sha1', 'hmac-sha256'], rsa: ['rsa-sha1', 'rsa-sha256'], digest: ['sha1', 'sha256'], protection: ['message', 'transport'], derivedKeys: [true, false],
   keyOrder: KEY_ORDERS, order: ORDERS, encryptSignature: [true, false, 'with-body'], layout: ['strict', 'lax'], httpAction: ['checked', 'ignored'], includeToken: ['requests', 'always'], signatureConfirmation: [true, false],
-  encryptLifecycle: [true, false], lifecycleCopies: ['refuse', 'answer'], encryptCancel: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], offerOnRepeat: ['same', 'new'], renewal: ['renew', 'replace'], renewalKey: ['current', 'first'],
+  encryptLifecycle: [true, false], lifecycleCopies: ['refuse', 'answer'], encryptCancel: [true, false], str: ['header', 'body', 'dangerOmit'], endpoint: ['anonymous', 'make-connection', 'address'], ackRequestedOnOneWay: [true, false], contexts: ['shared', 'one-each'], offerOnRepeat: ['same', 'new'], renewal: ['renew', 'replace'], renewalKey: ['current', 'first'],
 }
 const BOOTSTRAP_CHOICES: Choices = {
   accept: ['headers', 'dangerBody'],
@@ -207,11 +208,11 @@ function readProfiles(root: Entry): readonly [Profile, ...Profile[]] {
   const values = root.list('profile')
   const [first, ...rest] = values.map((value, index): Profile => {
     if (typeof value === 'string') return presetOf(root, value)
-    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', 'addressDelayMs', 'bootstrap', 'contextLost', 'holdReplyMs', ...Object.keys(CHOICES)])
+    const entry = root.entry(values.length === 1 ? 'profile' : `profile[${index}]`, value, ['preset', 'accept', 'addressDelayMs', 'bootstrap', 'contextLost', 'holdReplyMs', 'window', ...Object.keys(CHOICES)])
     const preset = presetOf(root, entry.has('preset') ? entry.text('preset') : 'default')
     const bootstrap = entry.has('bootstrap') ? { bootstrap: { ...preset.bootstrap, ...changes(entry.object('bootstrap', Object.keys(BOOTSTRAP_CHOICES)), BOOTSTRAP_CHOICES) } } : {}
     const accept = entry.has('accept') ? { accept: { ...preset.accept, ...entry.object('accept', ['sha1']).flags('sha1') } } : {}
-    return { ...preset, ...changes(entry, CHOICES), ...entry.numbers('addressDelayMs', 'holdReplyMs'), ...bootstrap, ...accept, ...(entry.has('contextLost') ? { contextLost: entry.texts('contextLost') } : {}) }
+    return { ...preset, ...changes(entry, CHOICES), ...entry.numbers('addressDelayMs', 'holdReplyMs'), ...bootstrap, ...accept, ...(entry.has('contextLost') ? { contextLost: entry.texts('contextLost') } : {}), ...(entry.has('window') ? { window: entry.count('window', WIDEST) } : {}) }
   })
   if (first === undefined) throw root.wrong('profile', 'is empty')
   return [first, ...rest]
@@ -298,6 +299,7 @@ class Entry {
     const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0
     return Object.fromEntries(names.filter((name) => this.has(name)).map((name) => [name, this.#get(name, isCount, 'whole number above 0')])) as Partial<Record<K, number>>
   }
+  count(name: string, most: number): number { return this.#get(name, (value) => Number.isInteger(value) && (value as number) >= 1 && (value as number) <= most, `whole number from 1 to ${most}`) as number }
   port(name: string): number { return this.#get(name, (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 65_536, 'port') as number }
   object(name: string, known: readonly string[]): Entry { return this.entry(name, this.#get(name, (value) => typeof value === 'object', 'object'), known) }
   /** An object whose member names are the user's. */

@@ -65,9 +65,16 @@ export const sandesha2: Profile = {
   // Seen: Renew is answered by ActionNotSupported.
   renewal: 'replace',
 }
+/**
+ * What holds for WCF in either way of protection. By its source: the ordered request-reply channel of a service takes a message only when it is the next
+ * one, and drops what comes before its turn without an acknowledgement. Two that leave at the same moment on two connections come in either order, and
+ * the one that was dropped leaves again after 2 s: one round trip for each message is faster than any window in which that happens now and then. By its
+ * source, too: a sequence pair takes the whole secure conversation; a CreateSequence with another Offer under the same token makes none, and ends the first.
+ */
+const SESSIONS = { window: 1, contexts: 'one-each' } as const
 /** WCF of .NET Framework, message security, as its WS2007HttpBinding has it (RM 1.1, SC 1.3). */
 export const wcf: Profile = {
-  ...BASIC256_SHA1,
+  ...BASIC256_SHA1, ...SESSIONS,
   // By its source: bodies of RM are signed and not encrypted, and encrypted ones are taken; the signature is encrypted only where the Body is. Faults with an
   // action of WS-Addressing and those of RM 1.0 are expected encrypted: what is needed is always there, and the surplus is accepted.
   encryptSignature: true, encryptLifecycle: true, encryptCancel: true,
@@ -76,7 +83,7 @@ export const wcf: Profile = {
   bootstrap: { ...BASIC256_SHA1.bootstrap, encryptSignature: true, derivedKeys: true },
 }
 /** .NET Framework services and .NET clients (dotnet/wcf) under TLS: the SCT signs the Timestamp alone. By its source: no derived keys. */
-export const wcfTransport: Profile = { ...BASIC256_SHA1, protection: 'transport', derivedKeys: false }
+export const wcfTransport: Profile = { ...BASIC256_SHA1, ...SESSIONS, protection: 'transport', derivedKeys: false }
 /** IBM WebSphere: its engine is a relative of Sandesha2; by its documentation an encrypted Body and signature. */
 export const was: Profile = {
   ...sandesha2, encryptSignature: true, renewal: 'renew',

@@ -53,6 +53,10 @@ export interface Profile {
   readonly holdReplyMs?: number
   /** Ask for an acknowledgement with every one-way message. */
   readonly ackRequestedOnOneWay: boolean
+  /** Messages of one sequence that a client has under way at once, at most: 1 to `WIDEST`. Absent: as its timing says. */
+  readonly window?: number
+  /** Conversations of one client with one service share a token, or each has its own, and another one whenever it goes on on another sequence. */
+  readonly contexts: 'shared' | 'one-each'
   /** Repeat a CreateSequence with the same Offer, or with a new one. */
   readonly offerOnRepeat: 'same' | 'new'
   /**
@@ -88,6 +92,9 @@ export interface BootstrapProfile {
   readonly certificateReference: 'thumbprint' | 'issuer-serial' | 'subject-key-identifier'
 }
 
+/** The widest `window`: as many as a service of ours keeps that came before their turn. */
+export const WIDEST = 1_024
+
 /** Ours: SHA-256 everywhere, AES-256-CBC, which every stack can be set to (D17). */
 export const DEFAULT_PROFILE: Profile = {
   soap: '1.2', addressing: '200508', rm: '1.1', sc: '200512',
@@ -95,7 +102,7 @@ export const DEFAULT_PROFILE: Profile = {
   protection: 'message', derivedKeys: true, keyOrder: 'signature-first', order: 'sign-before-encrypt', encryptSignature: false, layout: 'strict', httpAction: 'checked',
   includeToken: 'requests', signatureConfirmation: false, encryptLifecycle: false, lifecycleCopies: 'refuse', encryptCancel: false,
   bootstrap: { accept: 'headers', order: 'sign-before-encrypt', encryptSignature: false, keyOrder: 'signature-first', derivedKeys: false, includeCertificate: 'always', certificateReference: 'thumbprint' },
-  str: 'header', endpoint: 'anonymous', addressDelayMs: 0, ackRequestedOnOneWay: true, offerOnRepeat: 'same',
+  str: 'header', endpoint: 'anonymous', addressDelayMs: 0, ackRequestedOnOneWay: true, contexts: 'shared', offerOnRepeat: 'same',
   contextLost: ['BadContextToken', 'UnsupportedContextToken', 'SecuritySessionAborted'], renewal: 'renew', renewalKey: 'current', accept: { sha1: false },
 }
 /** Basic256 as the stacks mean it: SHA-1 digests, HMAC-SHA1, RSA-SHA1. Named, because it weakens. */

@@ -69,6 +69,8 @@ export interface OpenOptions {
   readonly expiresMs?: number
   readonly ackRequestedOnOneWay?: boolean
   readonly offerOnRepeat?: 'same' | 'new'
+  /** Messages under way at once; default: as the timing says. */
+  readonly window?: number
   readonly closeEmpty?: boolean
   /** Where the peer is to send to; default: to the back-channels. */
   readonly endpoint?: Endpoint

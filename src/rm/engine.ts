@@ -98,7 +98,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const facts: LaneFacts = {
       lane: this.#mint() as LaneId, role: 'initiator', tokenId: token, rm: options.rm.name, createdAt: this.#own.clock.now(), createMessageId: this.#mint(), url: options.url, endpoint: options.endpoint?.kind === 'anonymous' ? undefined : options.endpoint,
       name: options.name, expiresMs: options.expiresMs, offered: options.offer ? this.#mint() : undefined, ackRequestedOnOneWay: options.ackRequestedOnOneWay,
-      offerOnRepeat: options.offerOnRepeat, closeEmpty: options.closeEmpty,
+      offerOnRepeat: options.offerOnRepeat, window: options.window, closeEmpty: options.closeEmpty,
     }
     const shell = this.#shell(facts, options)
     this.#tokens.use(shell)

@@ -39,6 +39,7 @@ export interface LaneFacts {
   readonly movedFrom?: LaneId | undefined
   readonly offerOnRepeat?: 'same' | 'new' | undefined
   readonly ackRequestedOnOneWay?: boolean | undefined
+  readonly window?: number | undefined
   readonly closeEmpty?: boolean | undefined
   /** Responder: who made the sequence, in which versions and under which protection, which it keeps for life. */
   readonly principal?: Principal | undefined
@@ -99,7 +100,7 @@ export class Lane {
     const common = { lane: facts.lane, tokenId: facts.tokenId, rm: this.rm, timing: settings.timing, url: this.#url }
     const sourceOptions = {
       ...common, role: facts.role, endpoint: isInitiator ? endpoint : undefined, createMessageId: facts.createMessageId, expiresMs: isInitiator ? facts.expiresMs : facts.offeredExpiresMs, offerOnRepeat: facts.offerOnRepeat,
-      ackRequestedOnOneWay: facts.ackRequestedOnOneWay, closeEmpty: facts.closeEmpty, keptReplies: settings.limits.receiveWindow, mint: settings.mint,
+      ackRequestedOnOneWay: facts.ackRequestedOnOneWay, window: facts.window, closeEmpty: facts.closeEmpty, keptReplies: settings.limits.receiveWindow, mint: settings.mint,
     }
     const destinationOptions = { ...common, limits: settings.limits, role: isInitiator ? 'replies' as const : 'requests' as const, isPolled: !isInitiator && endpoint?.kind === 'make-connection' }
     this.source = from === undefined ? new Source(sourceOptions, isInitiator && facts.offered !== undefined ? [facts.offered] : []) : Source.restore(sourceOptions, from.head.source, from.sent)

@@ -29,7 +29,7 @@ export type SourceEvent =
   | { readonly kind: 'hint'; readonly hint: Hint | { readonly kind: 'exchange-over' }; readonly about?: About | undefined }
   /** Somebody opened a back-channel, for the reply to a request or for whatever waits; or asked again for a reply that goes elsewhere. */
   | { readonly kind: 'polled'; readonly to?: Place | undefined; readonly answers?: number }
-  /** Messages under way at once; absent: as the timing says. 0 lets what was sent come to its end before a move. */
+  /** Messages under way at once; absent: as usual. 0 lets what was sent come to its end before a move. */
   | { readonly kind: 'pace'; readonly window?: number | undefined }
   /** These messages are another lane's now; what stays is given up, or, where nothing is left, the sequence is closed. */
   | { readonly kind: 'moved'; readonly to: LaneId; readonly numbers: readonly number[]; readonly behind: 'leave' | 'close' }
@@ -89,6 +89,8 @@ export interface SourceOptions {
   readonly expiresMs?: number | undefined
   readonly offerOnRepeat?: 'same' | 'new' | undefined
   readonly ackRequestedOnOneWay?: boolean | undefined
+  /** Messages under way at once; absent: as the timing says. */
+  readonly window?: number | undefined
   /** False: a sequence in which nothing was sent is terminated without being closed. */
   readonly closeEmpty?: boolean | undefined
   /** The most replies without a number that are kept for a repeated request. */

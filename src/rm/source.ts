@@ -483,8 +483,9 @@ export class Source {
       if (entry.tries === 0) this.#send(entry, to, now, turn)
     }
   }
+  get #window(): number { return this.#own.window ?? this.#own.timing.window }
   get #hasWindow(): boolean {
-    const { window } = this.#own.timing
+    const window = this.#window
     return Math.max(this.#rows.underWay, this.#open) < Math.min(this.#pace ?? window, this.#suspected ? 1 : window)
   }
   #repeat(now: number, turn: Turn): void {
@@ -523,7 +524,7 @@ export class Source {
   #send(entry: Entry, to: Place, now: number, turn: Turn): void {
     const { row } = entry
     this.#left = Math.max(this.#left, row.number)
-    if (this.#left > this.#sentInHead) this.#sentInHead = Math.min(this.#last, this.#left + this.#own.timing.window - 1)
+    if (this.#left > this.#sentInHead) this.#sentInHead = Math.min(this.#last, this.#left + this.#window - 1)
     this.#rows.leaves(entry, now)
     const { exchangeMs } = this.#own.timing
     // Nobody tells how a back-channel ended; of our own exchanges we are told.

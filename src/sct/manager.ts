@@ -26,18 +26,21 @@ import {
   type ContextSecret, type Principal, type SecurityContextToken, type TokenId, type TokenInstance, type TokenRequest,
 } from './token.ts'
 
-/** Whose token: the first three are the key of the cache, no two of them share a token; the rest says what to ask for when there is none. */
+/** Whose token: the first four are the key of the cache, no two of them share a token; the rest says what to ask for when there is none. */
 export interface PeerKey {
   readonly endpoint: string
   /** Who we are to the peer: the name of the credential. */
   readonly principal: string
   /** Digest of the choices that the token's protection depends on. */
   readonly policy: string
+  /** The one conversation that it is for; absent: all with this peer. */
+  readonly conversation?: string
   readonly sc?: ScVersion
   readonly suite?: SuiteName
   readonly lifetimeMs?: number
 }
-export const peerName = (peer: PeerKey): string => storeKey(peer.endpoint, peer.principal, peer.policy)
+/** The name of the peer of one conversation begins with that of the peer of all. */
+export const peerName = ({ endpoint, principal, policy, conversation }: PeerKey): string => storeKey(endpoint, principal, policy, ...(conversation === undefined ? [] : [conversation]))
 
 export interface SctManagerOptions {
   readonly store: Store
@@ -200,8 +203,11 @@ export class SctManager implements AsyncDisposable {
   /** The token that a newcomer gets now, if there is one. */
   newest(peer: PeerKey): TokenId | undefined { return this.#current.get(peerName(peer))?.tokenId }
 
-  /** There is one, or one is being asked for. */
-  isKnown(peer: PeerKey): boolean { return this.#current.has(peerName(peer)) }
+  /** There is one, or one is being asked for, of this peer or for a conversation with it. */
+  isKnown(peer: PeerKey): boolean {
+    const name = peerName(peer)
+    return [...this.#current.keys()].some((each) => each.startsWith(name))
+  }
 
   /** Undefined: no such token is known here. */
   async status(id: TokenId): Promise<TokenStatus | undefined> {

@@ -251,6 +251,7 @@ class World {
   readonly #offer: boolean
   readonly #acceptOffers: boolean
   readonly #offerOnRepeat: 'same' | 'new'
+  readonly #window: number | undefined
   readonly #endpoint: Endpoint['kind']
   /** Open exchanges, each with the side that has to answer it. */
   readonly #exchanges = new Map<ExchangeId, { readonly side: Side; readonly end: (answer: Outbound | 'accepted' | 'broken') => void }>()
@@ -291,6 +292,7 @@ class World {
     // Of its own chance: the other histories stay what they were.
     const fate = new Chance(~seed)
     const forgetsAt = forgetsAfterMs ?? (plant === undefined && crashes === undefined && fate.hit(0.2) ? 200 + fate.below(10_000) : undefined)
+    this.#window = plant === undefined && crashes === undefined && fate.hit(0.2) ? 1 + fate.below(3) : undefined
     this.#mayForget = forgetsAt !== undefined
     if (forgetsAt !== undefined) this.#time.after(forgetsAt, () => this.#forget())
   }
@@ -519,6 +521,7 @@ class World {
     if (known !== undefined) engine.attach(known, { resumes: this.#mayForget })
     const lane = known ?? engine.sequences().find((each) => each.name === work.name)?.lane ?? await this.#patiently(() => engine.open(TOKEN_A, {
       url: URL, rm: this.#rm === '1.0' ? RM10 : RM11, offer: this.#offer, name: work.name, offerOnRepeat: this.#offerOnRepeat, maxPending: 5, resumes: this.#mayForget,
+      ...(this.#window !== undefined && { window: this.#window }),
       endpoint: this.#endpoint === 'anonymous' ? { kind: 'anonymous' } : { kind: this.#endpoint, address: this.#endpoint === 'address' ? HERE : `${MC_ANONYMOUS_PREFIX}${this.#works.indexOf(work)}` },
     }))
     const submits: Promise<void>[] = []

@@ -109,16 +109,17 @@ describe('who the service is', () => {
     await expect(connected).rejects.toMatchObject({ cause: { code: 'ERR_WSS_UNTRUSTED' } })
     expect(on.wire).toEqual([])
   })
-  test('over TLS, one trust does not count for a conversation under another', async () => {
+  test.each(['shared', 'one-each'] as const)('over TLS, one trust does not count for a conversation under another, contexts %s', async (contexts) => {
     const { accept, bootstrap } = KINDS['usernameOverTls'] as Kind
     await using on = await world({ accept: [accept] }, 0, TLS)
     const client = on.client()
-    const strict = { bootstrap, trust: { pins: [certificateOf('service')] } }
-    const lax = { bootstrap, trust: { verify: () => true } }
+    const profile = { ...DEFAULT_PROFILE, contexts }
+    const strict = { bootstrap, trust: { pins: [certificateOf('service')] }, profile }
+    const lax = { bootstrap, trust: { verify: () => true }, profile }
     const connecting = client.connect(on.url, strict)
     await expect(client.connect(on.url, lax)).rejects.toMatchObject({ code: 'ERR_USAGE_TRUST' })
     const first = await connecting
-    const second = await client.connect(on.url, { bootstrap, trust: { pins: [certificateOf('service')] } })
+    const second = await client.connect(on.url, { ...strict, trust: { pins: [certificateOf('service')] } })
     await expect(client.connect(on.url, lax)).rejects.toMatchObject({ code: 'ERR_USAGE_TRUST' })
     for (const conversation of [first, second]) await conversation.close({ timeoutMs: 5_000 })
     await (await client.connect(on.url, lax)).close({ timeoutMs: 5_000 })

@@ -153,6 +153,52 @@ describe('a service that was started again without a store', () => {
     expect(at.bootstraps()).toBe(2)
   })
 
+  test('several with tokens of their own move to another one each', async () => {
+    const at = await field()
+    const own = { profile: { ...DEFAULT_PROFILE, contexts: 'one-each' } } as const
+    const all = [await opened(at, { ...own, name: 'orders' }), await opened(at, own), await opened(at, own)]
+    for (const each of all) await at.clock.until(ask(each, 1))
+    const before = all.map(({ tokenId }) => tokenId)
+    await at.restart()
+    for (const each of all) await at.clock.until(ask(each, 2, 'lost').catch(() => undefined))
+    for (const each of all) await at.clock.until(ask(each, 3, 'after'))
+    expect(new Set([...before, ...all.map(({ tokenId }) => tokenId)]).size).toBe(6)
+    expect(at.bootstraps()).toBe(6)
+    const { tokenId } = all[0] as Conversation
+    await at.client[Symbol.asyncDispose]()
+    const again = await at.clock.until(at.next().connect(at.middle.url, { ...as('client'), ...own, name: 'orders' }))
+    expect(again.tokenId).toBe(tokenId)
+    expect((await at.clock.until(ask(again, 4))).body).toContain('4')
+    await at.clock.until(again.close())
+    expectProtected(at)
+  })
+
+  test('a token of its own that was asked for in vain is cancelled with the conversation', async () => {
+    const at = await field()
+    const { clock, middle } = at
+    const conversation = await opened(at, { profile: { ...DEFAULT_PROFILE, contexts: 'one-each' } })
+    const moves = watched(conversation)
+    await clock.until(ask(conversation, 1))
+    const issued: string[] = []
+    at.client.tokens.on('issued', ({ tokenId }) => void issued.push(tokenId))
+    // Somebody says twice that the context is lost; the honest answer comes while another token is asked for.
+    let refusals = 0
+    const isTold = Promise.withResolvers<void>()
+    middle.meddle = async (seen, honest) => {
+      if (isMessage(seen) && ++refusals <= 2) return refusal('badContextToken')
+      const answer = await honest()
+      if (isMessage(seen)) isTold.resolve()
+      else if (seen.action === trustAction(SC13, 'issue', 'request')) await isTold.promise
+      return answer
+    }
+    expect((await clock.until(ask(conversation, 2))).body).toContain('2')
+    await clock.when(() => issued.length > 0)
+    expect((await clock.until(ask(conversation, 3))).body).toContain('3')
+    expect(moves).toEqual([])
+    await clock.until(conversation.close())
+    for (const tokenId of [conversation.tokenId, ...issued]) expect((await at.client.tokens.status(tokenId as never))?.state).toBe('cancelled')
+  })
+
   test('a new conversation with the token of an old one: the first refusal is enough, nothing was sent', async () => {
     const at = await field()
     const first = await opened(at)
@@ -247,6 +293,24 @@ describe('a service that knows the token and not the sequence', () => {
     expect(at.handled()).toEqual(['1', '3'])
   })
 
+  test('a conversation with a token of its own takes another one: there was a sequence pair under it already', async () => {
+    const at = await field()
+    const { clock, middle } = at
+    const conversation = await opened(at, { profile: { ...DEFAULT_PROFILE, contexts: 'one-each' } })
+    const moves = watched(conversation)
+    await clock.until(ask(conversation, 1))
+    const { tokenId, sequence = '' } = conversation.status
+    const token = await tokenOf(at.client, conversation)
+    middle.meddle = (seen, honest) => (isMessage(seen) && seen.text.includes(sequence)
+      ? Promise.resolve({ status: 500, headers: SOAP, body: forge(token, { body: { kind: 'fault', fault: FAULTS.unknownSequence, sequence }, role: 'recipient', now: clock.now() }).xml })
+      : honest())
+    await expect(clock.until(ask(conversation, 2))).rejects.toMatchObject({ code: 'ERR_RM_DELIVERY', numbers: [2] })
+    expect((await clock.until(ask(conversation, 3))).body).toContain('3')
+    expect(conversation.tokenId).not.toBe(tokenId)
+    expect(at.bootstraps()).toBe(2)
+    expect(moves).toMatchObject([{ from: { tokenId, sequence }, to: { tokenId: conversation.tokenId } }])
+  })
+
   test('the same without protection moves nothing', async () => {
     const at = await field()
     const conversation = await opened(at)
@@ -295,6 +359,24 @@ describe('on demand', () => {
     expect(states.get(sequence)).toBe('ended')
     expect(await at.clock.until(conversation.close())).toEqual({ outcome: 'terminated', lost: [] })
     await expect(conversation.resumeOnNewSequence()).rejects.toMatchObject({ code: 'ERR_CONVERSATION_OVER' })
+  })
+})
+
+describe('on demand, with a token of its own', () => {
+  test('the conversation takes another one; the sequence that is well is closed behind it', async () => {
+    const at = await field()
+    const conversation = await opened(at, { profile: { ...DEFAULT_PROFILE, contexts: 'one-each' } })
+    await at.clock.until(ask(conversation, 1))
+    const { sequence = '', tokenId } = conversation.status
+    expect(await at.clock.until(conversation.resumeOnNewSequence())).toMatchObject({ moved: [], doubtful: [] })
+    expect(conversation.tokenId).not.toBe(tokenId)
+    expect((await at.clock.until(ask(conversation, 2))).body).toContain('2')
+    await at.clock.when(() => at.middle.requests.some((seen) => seen.action.endsWith('/TerminateSequence') && at.middle.answers.some((each) => each.seen === seen)))
+    const bound = new Map<string, string>()
+    for await (const each of (at.worlds[0] as World).service.sequences()) bound.set(each.sequence ?? '', each.tokenId)
+    expect(bound.get(sequence)).toBe(tokenId)
+    expect(new Set(bound.values()).size).toBe(2)
+    expect(await at.clock.until(conversation.close())).toEqual({ outcome: 'terminated', lost: [] })
   })
 })
 

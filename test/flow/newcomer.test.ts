@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
-import { connect, createService, Keyring, MemoryStore, type ServiceOptions, UsageError, x509 } from '../../src/index.ts'
+import { connect, createService, DEFAULT_PROFILE, Keyring, MemoryStore, type ServiceOptions, UsageError, x509 } from '../../src/index.ts'
 import { as, authorities, PLACE, place, SERVICE, type World, world } from './world.ts'
 
 async function started(options?: Partial<ServiceOptions<unknown>>): Promise<World> {
@@ -135,6 +135,9 @@ test.each([
   ['a time limit that is no number', { timeoutMs: 'soon' }, /timeoutMs/],
   ['a signal that is none', { signal: {} }, /AbortSignal/],
   ['a window of none', { maxPending: 0 }, /maxPending/],
+  ['contexts of another kind', { profile: { ...DEFAULT_PROFILE, contexts: 'two-each' } }, /contexts of a profile is shared or one-each/],
+  ['a window of the profile that is none', { profile: { ...DEFAULT_PROFILE, window: 0 } }, /window is a whole number from 1 to 1024/],
+  ['a window too wide', { profile: { ...DEFAULT_PROFILE, window: 1_025 } }, /window is a whole number from 1 to 1024/],
   ['a URL that is none', { url: 'orders' }, /http or https URL/],
 ] as const)('connect with %s is a UsageError before anything is sent', async (_, options, message) => {
   const it = await started()

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readClientConfig, readServiceConfig } from '../../../src/cli/config.ts'
-import { sandesha2 } from '../../../src/profiles/presets.ts'
+import { sandesha2, wcf } from '../../../src/profiles/presets.ts'
 import { BASIC256_SHA1, DEFAULT_PROFILE } from '../../../src/profiles/profile.ts'
 
 const identities = fileURLToPath(new URL('../../../demo/identities/', import.meta.url))
@@ -45,6 +45,8 @@ test('file names are relative to the config file, and a store opens with its key
 test('a profile is a preset, or one that is changed; a service has several', async () => {
   const client = await readClientConfig(write({ ...CLIENT, profile: { preset: 'basic256Sha1', soap: '1.1', accept: { sha1: false } } }))
   expect(client.options.profile).toEqual({ ...BASIC256_SHA1, soap: '1.1', accept: { sha1: false } })
+  const paced = await readClientConfig(write({ ...CLIENT, profile: { preset: 'wcf', window: 8, contexts: 'shared' } }))
+  expect(paced.options.profile).toEqual({ ...wcf, window: 8, contexts: 'shared' })
   const service = await readServiceConfig(write({ ...SERVICE, profile: ['default', { preset: 'basic256Sha1', encryptSignature: true }], path: '/echo', holdReplyMs: 50, operations: { 'urn:a': { shape: 'one-way' } } }))
   expect(service.options.profile).toEqual([DEFAULT_PROFILE, { ...BASIC256_SHA1, encryptSignature: true }])
   expect(service.listen).toEqual({ path: '/echo' })
@@ -68,6 +70,9 @@ const wrongClients: readonly (readonly [what: string, config: unknown, complaint
   ['a fraction', { ...CLIENT, maxPending: 1.5 }, /maxPending is no whole number above 0/],
   ['an unknown preset', { ...CLIENT, profile: 'nobody' }, /profile names no preset; there are default, basic256Sha1/],
   ['an unknown suite', { ...CLIENT, profile: { suite: 'ROT13' } }, /profile\.suite is not one of "Basic256"/],
+  ['contexts of another kind', { ...CLIENT, profile: { contexts: 'two-each' } }, /profile\.contexts is not one of "shared", "one-each"/],
+  ['a window of nothing', { ...CLIENT, profile: { window: 0 } }, /profile\.window is no whole number from 1 to 1024/],
+  ['a window too wide', { ...CLIENT, profile: { window: 1_025 } }, /profile\.window is no whole number from 1 to 1024/],
   ['a store without a keyring', { ...CLIENT, store: 'a.db' }, /store needs a keyring/],
   ['a keyring without a store', { ...CLIENT, keyring: 'keyring.json' }, /keyring is of no use without store/],
 ]

@@ -19,9 +19,9 @@ const reply = (to: Outbound, number = 1): Partial<Outbound> & Pick<Outbound, 'bo
 })
 let bench0 = ''
 /** An open lane, and the name of the sequence that it offered. */
-async function open(options: ConstructorParameters<typeof Bench>[0] = {}): Promise<{ bench: Bench; lane: LaneId }> {
+async function open(options: ConstructorParameters<typeof Bench>[0] = {}, also: Parameters<Bench['opened']>[0] = {}): Promise<{ bench: Bench; lane: LaneId }> {
   const bench = new Bench(options)
-  const lane = await bench.opened()
+  const lane = await bench.opened(also)
   const create = bench.sent[0]
   bench0 = create?.body.kind === 'create-sequence' ? create.body.offer?.sequence ?? '' : ''
   return { bench, lane }
@@ -164,6 +164,31 @@ describe('submitting', () => {
     for (const end of bench.over.slice(1, 3)) end()
     await settled()
     expect(bench.sent.filter((outbound) => outbound.body.kind === 'application').map((outbound) => outbound.sequence?.number)).toEqual([1, 2, 3, 4, 5])
+  })
+  test('a window of the lane\'s own holds, the one of all lanes does not: one at a time, requests until their replies', async () => {
+    const { bench, lane } = await open({}, { window: 1 })
+    const numbers = (): unknown[] => bench.sent.filter(({ body }) => body.kind === 'application').map(({ sequence }) => sequence?.number)
+    await bench.engine.submit(lane, content('a'), 'request', 'a')
+    for (const key of ['b', 'c']) await bench.engine.submit(lane, content(key), 'one-way', key)
+    await settled()
+    const request = last(bench)
+    // Held by the peer, whose handler is still at work.
+    await bench.answer(request, { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, 1]], final: false }] })
+    expect(numbers()).toEqual([1])
+    await bench.answer(request, reply(request))
+    bench.over[1]?.()
+    await settled()
+    expect(numbers()).toEqual([1, 2])
+    await bench.answer(last(bench), { body: { kind: 'acknowledgement' }, acknowledgements: [{ sequence: 'urn:requests', ranges: [[1, 2]], final: false }] })
+    bench.over[2]?.()
+    await settled()
+    expect(numbers()).toEqual([1, 2, 3])
+  })
+  test('a window of the lane\'s own may be the wider one', async () => {
+    const { bench, lane } = await open({ timing: { window: 2 } }, { window: 4 })
+    await Promise.all(['a', 'b', 'c', 'd', 'e'].map((key) => bench.engine.submit(lane, content(key), 'one-way', key)))
+    await settled()
+    expect(bench.sent.filter(({ body }) => body.kind === 'application').map(({ sequence }) => sequence?.number)).toEqual([1, 2, 3, 4])
   })
   test('to a lane that closes is refused', async () => {
     const { bench, lane } = await open()
@@ -463,6 +488,15 @@ describe('rest and restart', () => {
     expect(later.sent.map((outbound) => [outbound.sequence?.number, outbound.messageId])).toEqual([[1, 'urn:a'], [2, 'urn:b']])
     expect((await later.engine.ticket(lane, 'b'))?.number).toBe(2)
     expect((await later.engine.submit(lane, content('c'), 'one-way', 'c')).number).toBe(3)
+  })
+  test('after a restart the window of the lane holds; what is behind it counts as never sent', async () => {
+    const { bench, lane } = await open({}, { window: 1 })
+    for (const key of ['a', 'b', 'c']) await bench.engine.submit(lane, content(key), 'one-way', key)
+    const later = new Bench({ store: bench.store, time: bench.time, engine: { random: new Chance(8) } })
+    await later.engine.restore()
+    await later.wait(10)
+    expect(later.sent.map(({ sequence }) => sequence?.number)).toEqual([1])
+    expect(await later.engine.move(lane, { token: B, doubtful: 'stay', behind: 'leave' })).toMatchObject({ moved: [[2, 1], [3, 2]], doubtful: [1] })
   })
   test('a record whose seal is broken is set aside and reported; the other lanes go on', async () => {
     const { bench, lane } = await open()

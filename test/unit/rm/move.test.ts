@@ -61,6 +61,17 @@ describe('a move', () => {
     expect(numbers(bench.sent).slice(-2)).toEqual([[B, 1], [B, 2]])
   })
 
+  test('takes the window of the lane along', async () => {
+    const bench = new Bench()
+    const lane = await bench.opened({ window: 2 })
+    for (const name of ['a', 'b', 'c', 'd', 'e']) await bench.engine.submit(lane, content(name), 'one-way', name)
+    await settled()
+    expect(await bench.engine.move(lane, TO_B)).toMatchObject({ moved: [[3, 1], [4, 2], [5, 3]], doubtful: [1, 2] })
+    await settled()
+    await created(bench)
+    expect(numbers(bench.sent)).toEqual([[A, 1], [A, 2], [B, 1], [B, 2]])
+  })
+
   test('leaves no message in both lanes, and none in none', async () => {
     const { bench, lane } = await five()
     await bench.engine.move(lane, TO_B)

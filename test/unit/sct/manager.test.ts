@@ -87,6 +87,21 @@ describe('the token of a peer', () => {
     expect(peerName({ endpoint: 'a', principal: 'bc', policy: '' })).not.toBe(peerName({ endpoint: 'ab', principal: 'c', policy: '' }))
   })
 
+  test('has one of its own for a conversation that shares none; with either the peer is known', async () => {
+    const world = new World()
+    const manager = world.manager()
+    const own = { ...PEER, conversation: 'orders' }
+    expect([manager.isKnown(PEER), manager.isKnown(own)]).toEqual([false, false])
+    const id = await manager.token(own)
+    expect([manager.isKnown(PEER), manager.isKnown(own), manager.isKnown({ ...PEER, conversation: 'order' })]).toEqual([true, true, false])
+    expect(await manager.token(PEER)).not.toBe(id)
+    expect(await manager.token(own)).toBe(id)
+    expect(await manager.token({ ...PEER, conversation: 'returns' })).not.toBe(id)
+    expect((await manager.status(id))?.peer).toBe(`${peerName(PEER)}6:orders;`)
+    await manager.cancel(id)
+    expect([manager.isKnown(PEER), manager.isKnown(own)]).toEqual([true, false])
+  })
+
   test('is asked for once when many ask at the same time', async () => {
     const world = new World()
     const manager = world.manager()
