@@ -24,6 +24,8 @@ export interface Limits {
   readonly sequencesPerPrincipal: number
   readonly sequences: number
   readonly tokensPerPrincipal: number
+  readonly replayMarks: number
+  readonly replayMarksPerPrincipal: number
 }
 /** D23; 1,832 recorded messages of three stacks have at most 10 references, 1 transform, depth 9, 114 elements, 3 attributes. */
 export const DEFAULT_LIMITS: Limits = {
@@ -47,5 +49,8 @@ export const DEFAULT_LIMITS: Limits = {
   sequencesPerPrincipal: 16,
   sequences: 10_000,
   tokensPerPrincipal: 64,
+  /** What was seen is remembered for 6 minutes, in about 130 bytes each: 13 MB in all. One sender has a fifth of it: 55 messages without a number in a second. */
+  replayMarks: 100_000,
+  replayMarksPerPrincipal: 20_000,
 }
 export interface Wait { readonly signal?: AbortSignal; readonly timeoutMs?: number }

@@ -259,7 +259,7 @@ describe('protection', () => {
     await refused(on, () => send(on.here, written), written.xml, { status: 500, fault: 'MustUnderstand' })
   })
   test('what is remembered of messages is not filled by numbered ones, which their numbers tell apart', async () => {
-    const gate = new Gate(on.client.tokens, systemClock, new ReplayCache({ perScope: 3 }))
+    const gate = new Gate(on.client.tokens, systemClock, new ReplayCache({ capacity: 100, perScope: 3 }))
     const receive = async ({ xml }: { xml: string }): Promise<unknown> => gate.receive(await gate.open(read(Buffer.from(xml), DEFAULT_LIMITS), { certificates: [], privateKeys: [] }, sessionPolicy({ profile: DEFAULT_PROFILE, limits: DEFAULT_LIMITS })))
     for (let number = 1; number <= 10; number++) await receive(forge(on.token, { ...next(), sequence: { id: UNKNOWN, number } }))
     const close = forge(on.token, { body: { kind: 'close-sequence', sequence: UNKNOWN }, to: on.here.url })
