@@ -252,7 +252,7 @@ export class Scope<S extends Scoped> {
     const byMessage = received.messageId === undefined ? undefined : this.#creations.get(storeKey(received.tokenId, received.messageId))
     if (byMessage !== undefined || body.offer === undefined) return byMessage
     for (const shell of this.#names.get(body.offer.sequence) ?? []) {
-      const isUnused = shell.lane === undefined || (shell.lane.destination.state === 'open' && shell.lane.destination.accepted.length === 0)
+      const isUnused = shell.lane === undefined ? !shell.isOver : (shell.lane.destination.state === 'open' && shell.lane.destination.accepted.length === 0)
       if (shell.facts.role === 'responder' && shell.facts.offered === body.offer.sequence && isUnused && this.#isUnder(shell, received)) return shell
     }
     return undefined
