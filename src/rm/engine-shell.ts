@@ -18,6 +18,8 @@ export interface Shell<Tx> {
   isOver: boolean
   /** When it is forgotten: known also while its machines are not loaded. */
   purgeAt: number
+  /** It is to be forgotten before that, for others to have room. */
+  isShed: boolean
   /** Nothing of it was ever committed. */
   isNew: boolean
   revision: number | 'absent'
@@ -72,7 +74,7 @@ export interface Next<Tx> { readonly shell: Shell<Tx>; readonly lane: Lane; read
 
 export function newShell<Tx>(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number; readonly resumes?: boolean }): Shell<Tx> {
   return {
-    facts, lane: undefined, isOver: false, purgeAt: Infinity, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
+    facts, lane: undefined, isOver: false, purgeAt: Infinity, isShed: false, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
     deliveryTries: 0, undelivered: undefined, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, doubts: 0, resumes: options.resumes ?? false, movedTo: undefined, use: undefined, names: [],
     maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
   }

@@ -25,7 +25,7 @@ import { type MoveReport, type MoveWish, reportOf, succeed, successorOf } from '
 import { LaneRows } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { Sender, withHeld } from './engine-sender.ts'
-import { type Batch, handOver, isAwaited, isFull, type Job, type Later, lighten, newShell, type Next, refuseMove, rests, roundOf, type Shell } from './engine-shell.ts'
+import { type Batch, handOver, isAwaited, isDone, isFull, type Job, type Later, lighten, newShell, type Next, refuseMove, rests, roundOf, type Shell } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
 import { endCalls, endWaits, settle, tellFromRow, tellOfLane, Waits } from './engine-waits.ts'
 import {
@@ -87,6 +87,10 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         const shell = this.#shell(JSON.parse(JSON.stringify(facts)) as LaneFacts)
         this.#tokens.use(shell)
         return shell
+      },
+      shed: (shell) => {
+        shell.isShed = true
+        this.#later(shell, { kind: 'time' })
       },
       mint: this.#mint,
     })
@@ -448,7 +452,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       this.#dissolve(shell)
       return undefined
     }
-    const now = this.#own.clock.now()
+    // What is shed has its time come early; not what the application has yet to be given.
+    shell.isShed &&= isDone(lane)
+    const now = shell.isShed ? lane.purgeAt : this.#own.clock.now()
     const handled = this.#handle(shell, lane, footing.ground, now)
     if (handled === undefined) return undefined
     if (handled.jobs.some((job) => job.event.kind === 'time') && lane.wakeAt <= now) shell.sleepUntil = now + LEAST_SLEEP_MS
