@@ -26,6 +26,7 @@ export interface Limits {
   readonly endedSequencesPerPrincipal: number
   readonly endedSequences: number
   readonly tokensPerPrincipal: number
+  readonly endedTokensPerPrincipal: number
   readonly replayMarks: number
   readonly replayMarksPerPrincipal: number
 }
@@ -57,6 +58,8 @@ export const DEFAULT_LIMITS: Limits = {
   endedSequencesPerPrincipal: 2_000,
   endedSequences: 20_000,
   tokensPerPrincipal: 64,
+  /** Remembered for 2 hours after they would have expired, but no more than these, in 3 KB each; the oldest are forgotten first. */
+  endedTokensPerPrincipal: 1_000,
   /** What was seen is remembered for 6 minutes, in about 130 bytes each: 13 MB in all. One sender has a fifth of it: 55 messages without a number in a second. */
   replayMarks: 100_000,
   replayMarksPerPrincipal: 20_000,
