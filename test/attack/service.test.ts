@@ -516,6 +516,27 @@ describe('sequences', () => {
       await few.here[Symbol.asyncDispose]()
     }
   })
+  test('made and ended one after the other: of one principal a number is remembered, and others are served', async () => {
+    const create = (there: Field, token: SecurityContextToken): ReturnType<typeof forge> => forge(token, { body: { kind: 'create-sequence', acksTo: 'anonymous' }, to: there.here.url })
+    const ended = async (there: Field): Promise<void> => {
+      const sequence = /Identifier>([^<]+)</.exec(/CreateSequenceResponse.*/s.exec((await send(there.here, create(there, there.otherToken))).text)?.[0] ?? '')?.[1] ?? ''
+      expect((await send(there.here, forge(there.otherToken, { body: { kind: 'terminate-sequence', sequence }, to: there.here.url }))).text).toContain('TerminateSequenceResponse')
+    }
+    const limits = { endedSequencesPerPrincipal: 3 }
+    const [young, old] = [await field({ limits }), await field({ limits, timing: { leastTombstoneMs: 0 } })]
+    await using _ = young.here
+    await using __ = old.here
+    for (let times = 0; times < 3; times++) await ended(young)
+    const written = create(young, young.otherToken)
+    await refused(young, () => send(young.here, written), written.xml, { status: 500, fault: 'CreateSequenceRefused', code: 'ERR_RM_CREATE_REFUSED' })
+    expect((await send(young.here, create(young, young.token))).status).toBe(200)
+    // What is old enough gives way, and its rows with it.
+    for (let times = 0; times < 3; times++) await ended(old)
+    const before = (await rows(old.store)).length
+    for (let times = 0; times < 5; times++) await ended(old)
+    expect((await rows(old.store)).length).toBe(before)
+    await expectHonest(old.here, old.other, 'after the many')
+  })
   test('numbers beyond the window, at 10^18, and at nothing', async () => {
     const { other, otherToken, here, store } = on
     const victim = sequenceOf(other)
