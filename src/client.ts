@@ -162,7 +162,7 @@ class ClientFace implements Client {
     })
     this.tokens.on('renewed', ({ tokenId }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('renewed', { tokenId }) })
     this.tokens.on('notRenewed', ({ tokenId, error }) => { for (const { events } of this.#boundTo(tokenId)) events.emit('notRenewed', { tokenId, error }) })
-    this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache())
+    this.#gate = new Gate(this.tokens, this.#clock, new ReplayCache({ capacity: this.#limits.replayMarks, perScope: this.#limits.replayMarksPerPrincipal }))
     this.#establisher = new Establisher({
       gate: this.#gate, clock: this.#clock, random: this.#random, limits: this.#limits,
       post: (line, written, signal) => this.#post(line, written, signal), writing: (token) => this.tokens.writing(token),

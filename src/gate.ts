@@ -10,7 +10,8 @@ import { FAULTS, SecurityFailure } from './errors.ts'
 import type { Profile } from './profiles/profile.ts'
 import type { Received, ReceivedBody } from './rm/turn.ts'
 import type { SctManager } from './sct/manager.ts'
-import type { ContextSecret, SecurityContextToken, TokenId } from './sct/token.ts'
+import { type ContextSecret, principalName, type SecurityContextToken, type TokenId } from './sct/token.ts'
+import { storeKey } from './store/store.ts'
 import { decode } from './wire.ts'
 import type { Certificate, Envelope, Keys, Opened, Policy, Signer } from './wss/keys.ts'
 import { verify } from './wss/open.ts'
@@ -63,19 +64,29 @@ export class Gate {
     // were it remembered here too, a busy token would soon have filled what may be remembered, and be refused for it.
     // What asks for a sequence or ends one is told apart by its identifiers in the same way: asked again, it changes nothing and has the same answer.
     const isTold = isNumbered(received) || (copies === 'answer' && LIFECYCLE.has(received.body.kind))
-    if (!isTold && this.mark(opened, signer.identifier) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
+    if (!isTold && this.mark(opened, senderOf(token), token.id) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
     if (opened.signer !== undefined) this.#tokens.noteUsed(token.id, signer.instance)
     return { received, token }
   }
 
-  /** Marks the message as seen. TLS lets nobody repeat a message; and what is signed under it, the Timestamp alone, may be the same in two. */
-  mark(opened: Opened, scope: string): 'fresh' | 'seen' {
+  /**
+   * Marks the message as seen; `sender` is whose share of the marks it takes. TLS lets nobody repeat a message; and what is signed under it, the
+   * Timestamp alone, may be the same in two.
+   */
+  mark(opened: Opened, sender: string, tokenId = ''): 'fresh' | 'seen' {
     const [value] = opened.signatureValues
     if (value === undefined || opened.level === 'transport') return 'fresh'
     const now = this.#clock.now()
-    return this.#seen.insert(scope, value, opened.timestamp?.expires ?? now, now)
+    // Of equal values under two tokens neither is a copy of the other.
+    return this.#seen.insert(sender, Buffer.concat([Buffer.from(storeKey(tokenId)), value]), opened.timestamp?.expires ?? now, now)
   }
 }
+
+/**
+ * F8: a service gives a principal one share, however many tokens he has, or with a few of them he would keep everybody else out. A client has for
+ * each token a share of its own: it is itself who asks for tokens, and each of its messages may be answered without a number.
+ */
+const senderOf = ({ id, role, principal }: SecurityContextToken): string => (role === 'recipient' ? storeKey(principal.kind, principalName(principal)) : storeKey('token', id))
 
 /** D9: whose token covers the message: its signature says so; under TLS, where answers bear none, the exchange that it answers. */
 function signerOf({ signer, level }: Opened, exchange: TokenId | undefined): { readonly identifier: string; readonly instance: string | undefined } {

@@ -23,7 +23,12 @@ export interface Limits {
   readonly receiveWindow: number
   readonly sequencesPerPrincipal: number
   readonly sequences: number
+  readonly endedSequencesPerPrincipal: number
+  readonly endedSequences: number
   readonly tokensPerPrincipal: number
+  readonly endedTokensPerPrincipal: number
+  readonly replayMarks: number
+  readonly replayMarksPerPrincipal: number
 }
 /** D23; 1,832 recorded messages of three stacks have at most 10 references, 1 transform, depth 9, 114 elements, 3 attributes. */
 export const DEFAULT_LIMITS: Limits = {
@@ -46,6 +51,17 @@ export const DEFAULT_LIMITS: Limits = {
   receiveWindow: 1_024,
   sequencesPerPrincipal: 16,
   sequences: 10_000,
+  /**
+   * Remembered for a day (D23), but no more than these: beyond them the oldest are forgotten, from the seventh minute after their end on; a principal who
+   * ends more in that time, 5 in a second, must wait. Each takes 6 KB, 18 KB with the longest names: 120 MB in all, and at worst 36 MB for one principal.
+   */
+  endedSequencesPerPrincipal: 2_000,
+  endedSequences: 20_000,
   tokensPerPrincipal: 64,
+  /** Remembered for 2 hours after they would have expired, but no more than these, in 3 KB each; the oldest are forgotten first. */
+  endedTokensPerPrincipal: 1_000,
+  /** What was seen is remembered for 6 minutes, in about 130 bytes each: 13 MB in all. One sender has a fifth of it: 55 messages without a number in a second. */
+  replayMarks: 100_000,
+  replayMarksPerPrincipal: 20_000,
 }
 export interface Wait { readonly signal?: AbortSignal; readonly timeoutMs?: number }

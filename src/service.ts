@@ -156,7 +156,7 @@ class ServiceFace<Tx> implements Service {
     const { tokenLifetimeMs: lifetimeMs } = options
     const policy = { renewWithoutProof: options.dangerRenewWithoutProof ?? false, ...(lifetimeMs !== undefined && { lifetimeMs, lifetimeRangeMs: [lifetimeMs, lifetimeMs] as const }) }
     this.#tokens = new SctManager({ ...shared, policy } as unknown as ConstructorParameters<typeof SctManager>[0])
-    this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache())
+    this.#gate = new Gate(this.#tokens, this.#clock, new ReplayCache({ capacity: this.#limits.replayMarks, perScope: this.#limits.replayMarksPerPrincipal }))
     this.#outward = new Outward({
       addresses: options.addresses, dangerPrivate: options.dangerPrivateAddresses, trust: options.addressTrust, profiles: this.#profiles, own: this.#own, limits: this.#limits, clock: this.#clock, tokens: this.#tokens, gate: this.#gate,
       engine: () => this.#engine as unknown as SequenceEngine<never>,

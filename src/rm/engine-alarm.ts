@@ -73,7 +73,7 @@ export class Alarm<Tx> {
           shell.holds.set(number, { ...held, until: Infinity })
         }
       }
-      const isAwake = !rests(shell) && shell.lane !== undefined && Math.max(shell.lane.wakeAt, shell.sleepUntil) <= now
+      const isAwake = wakeAt(shell) <= now
       // What is delivered must be durable: it is looked for only behind a commit.
       const isRedelivery = shell.redeliverAt > 0 && shell.redeliverAt <= now && shell.delivering === undefined
       if (isAwake || isRedelivery) this.#host.later(shell, { kind: 'time' })
@@ -82,9 +82,11 @@ export class Alarm<Tx> {
   }
 }
 
+/** Of machines that are not loaded nothing is due but that an ended lane is forgotten. */
+const wakeAt = <Tx>(shell: Shell<Tx>): number => (rests(shell) ? Infinity : Math.max(shell.lane?.wakeAt ?? shell.purgeAt, shell.sleepUntil))
 function dueAt<Tx>(shell: Shell<Tx>): number {
   if (shell.retryAt > 0) return shell.retryAt
-  let at = rests(shell) ? Infinity : Math.max(shell.lane?.wakeAt ?? Infinity, shell.sleepUntil)
+  let at = wakeAt(shell)
   for (const held of shell.holds.values()) at = Math.min(at, held.until)
   if (shell.redeliverAt > 0 && shell.delivering === undefined) at = Math.min(at, shell.redeliverAt)
   return at

@@ -6,7 +6,7 @@
  */
 import { digest } from '../crypto/hash.ts'
 import { FAULTS, type FaultRow } from '../errors.ts'
-import { type Principal, principalName } from '../sct/token.ts'
+import { type Principal, samePrincipal } from '../sct/token.ts'
 import { RM_VERSIONS } from '../spec/versions.ts'
 import { storeKey } from '../store/store.ts'
 import type { Exchange } from './engine-exchange.ts'
@@ -17,15 +17,17 @@ import type { About } from './source-words.ts'
 import type { Content, Destination, Endpoint, LaneId, Outbound, Received, ReceivedAddress, ReceivedBody, SequenceId } from './turn.ts'
 
 /** What is to be known of a lane in order to judge. */
-export interface Scoped { readonly facts: LaneFacts; readonly lane: Lane | undefined; readonly isOver: boolean; names: readonly SequenceId[] }
+export interface Scoped { readonly facts: LaneFacts; readonly lane: Lane | undefined; readonly isOver: boolean; readonly purgeAt: number; readonly isShed: boolean; names: readonly SequenceId[] }
 export interface ScopeHost<S> {
   lane(id: LaneId): S | undefined
   lanes(): Iterable<S>
   /** A lane for a CreateSequence that is accepted. */
   make(facts: LaneFacts): S
+  /** The lane is forgotten before its time. */
+  shed(shell: S): void
   mint(): string
 }
-type Rules = Pick<EngineOptions, 'acceptOffers' | 'bindUnscopedToSigner' | 'address' | 'limits' | 'clock' | 'takesSequences' | 'reaches'> & { shapeOf?(received: Received): 'one-way' | 'request' | undefined; observe?: EngineOptions['observe'] }
+type Rules = Pick<EngineOptions, 'acceptOffers' | 'bindUnscopedToSigner' | 'address' | 'limits' | 'timing' | 'clock' | 'takesSequences' | 'reaches'> & { shapeOf?(received: Received): 'one-way' | 'request' | undefined; observe?: EngineOptions['observe'] }
 
 export class Scope<S extends Scoped> {
   readonly #own: Rules
@@ -234,7 +236,7 @@ export class Scope<S extends Scoped> {
     const known = this.#creation(received, body)
     const made = (shell: S): void => add(shell, { kind: 'made', to: answerTo(shell.facts, received, exchange), messageId: received.messageId })
     if (known !== undefined) return made(known)
-    const refusal = this.#refusal(received, body)
+    const refusal = this.#refusal(received, body) ?? (this.#isBusy(received.principal) ? FAULTS.createSequenceRefusedBusy : undefined)
     if (refusal !== undefined || received.messageId === undefined || received.rm === undefined || exchange === undefined) {
       this.#own.observe?.({ kind: 'security', code: 'ERR_RM_CREATE_REFUSED', detail: `CreateSequence refused (scope ${body.scope})` })
       return this.#complain(refusal ?? FAULTS.createSequenceRefused, received, exchange)
@@ -253,7 +255,7 @@ export class Scope<S extends Scoped> {
     const byMessage = received.messageId === undefined ? undefined : this.#creations.get(storeKey(received.tokenId, received.messageId))
     if (byMessage !== undefined || body.offer === undefined) return byMessage
     for (const shell of this.#names.get(body.offer.sequence) ?? []) {
-      const isUnused = shell.lane === undefined || (shell.lane.destination.state === 'open' && shell.lane.destination.accepted.length === 0)
+      const isUnused = shell.lane === undefined ? !shell.isOver : (shell.lane.destination.state === 'open' && shell.lane.destination.accepted.length === 0)
       if (shell.facts.role === 'responder' && shell.facts.offered === body.offer.sequence && isUnused && this.#isUnder(shell, received)) return shell
     }
     return undefined
@@ -272,10 +274,25 @@ export class Scope<S extends Scoped> {
       const isUsable = offer.sequence !== '' && offer.sequence.length <= this.#own.limits.identifierLength
       if (!isReachable || !isUsable || this.#lookup(offer.sequence, received) !== undefined) return FAULTS.createSequenceRefused
     }
-    const live = [...this.#host.lanes()].filter((shell) => shell.facts.role === 'responder' && !shell.isOver)
-    const name = principalKey(received.principal)
-    const isBusy = live.length >= this.#own.limits.sequences || live.filter((shell) => shell.facts.principal !== undefined && principalKey(shell.facts.principal) === name).length >= this.#own.limits.sequencesPerPrincipal
-    return isBusy ? FAULTS.createSequenceRefusedBusy : undefined
+    return undefined
+  }
+  /** There is no room for one more sequence of this principal, neither among those that live nor, for when it ends, among those that have ended. */
+  #isBusy(principal: Principal): boolean {
+    const { sequences, sequencesPerPrincipal, endedSequences, endedSequencesPerPrincipal } = this.#own.limits
+    const all = [...this.#host.lanes()].filter(({ facts }) => facts.role === 'responder')
+    const own = all.filter(({ facts }) => facts.principal !== undefined && samePrincipal(facts.principal, principal))
+    if (liveOf(all) >= sequences || liveOf(own) >= sequencesPerPrincipal) return true
+    return !this.#makesRoom(own, endedSequencesPerPrincipal) || !this.#makesRoom(all, endedSequences)
+  }
+  /** The oldest of what has ended gives way: who still asks about it hears UnknownSequence, which is an end too (D23). What is too young, or not yet handed over, stays. */
+  #makesRoom(shells: readonly S[], most: number): boolean {
+    const { timing: { tombstoneMs, leastTombstoneMs }, clock } = this.#own
+    const ended = shells.filter(({ isOver, isShed }) => isOver && !isShed)
+    const excess = ended.length + 1 - most
+    if (excess <= 0) return true
+    const mayGo = ended.filter(({ lane, purgeAt }) => lane === undefined && purgeAt - tombstoneMs + leastTombstoneMs <= clock.now()).sort((a, b) => a.purgeAt - b.purgeAt)
+    for (const shell of mayGo.slice(0, excess)) this.#host.shed(shell)
+    return mayGo.length >= excess
   }
 }
 
@@ -300,7 +317,7 @@ function answerTo(facts: LaneFacts, received: Received, exchange: Exchange | und
 const isBare = ({ body, action, acknowledgements, ackRequested }: Received): boolean =>
   body.kind === 'empty' && acknowledgements.length === 0 && ackRequested.length === 0 && !RM_VERSIONS.has(action.slice(0, action.lastIndexOf('/')))
 export const aboutOf = (outbound: Outbound): About => ({ kind: outbound.body.kind, number: outbound.sequence?.number })
-const principalKey = (principal: Principal): string => storeKey(principal.kind, principalName(principal))
+const liveOf = (shells: readonly Scoped[]): number => shells.filter(({ isOver }) => !isOver).length
 /** What makes two messages the same for a key: everything but the MessageID, which each attempt may make anew. */
 export const digestOf = (content: Content, shape: string): string => digest('sha256', JSON.stringify([shape, content.action, content.body, content.headers])).toString('base64')
 const contentDigest = (body: ReceivedBody): string => body.kind === 'application' ? digestOf(body.content, '') : ''

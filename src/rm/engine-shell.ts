@@ -16,6 +16,10 @@ export interface Shell<Tx> {
   lane: Lane | undefined
   /** Ended, and committed as such. */
   isOver: boolean
+  /** When it is forgotten: known also while its machines are not loaded. */
+  purgeAt: number
+  /** It is to be forgotten before that, for others to have room. */
+  isShed: boolean
   /** Nothing of it was ever committed. */
   isNew: boolean
   revision: number | 'absent'
@@ -70,13 +74,23 @@ export interface Next<Tx> { readonly shell: Shell<Tx>; readonly lane: Lane; read
 
 export function newShell<Tx>(facts: LaneFacts, options: { readonly maxPending?: number; readonly maxPendingBytes?: number; readonly resumes?: boolean }): Shell<Tx> {
   return {
-    facts, lane: undefined, isOver: false, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
+    facts, lane: undefined, isOver: false, purgeAt: Infinity, isShed: false, isNew: true, revision: 'absent', headText: '', queue: [], isCareful: false, failures: 0, retryAt: 0, sleepUntil: 0, holds: new Map(), delivering: undefined,
     deliveryTries: 0, undelivered: undefined, deliveryError: undefined, redeliverAt: 0, waiters: new Set(), blocked: [], isDetached: false, state: '', hints: 0, doubts: 0, resumes: options.resumes ?? false, movedTo: undefined, use: undefined, names: [],
     maxPending: options.maxPending ?? 1_000, maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
   }
 }
 /** Time does nothing for a lane at rest; one that is over has nothing left to do but to be forgotten. */
 export const rests = <Tx>(shell: Shell<Tx>): boolean => shell.isDetached && !shell.isOver
+/** Ended, and nothing is left in it to hand over. */
+export const isDone = ({ isOver, destination }: Lane): boolean => isOver && destination.waiting === 0
+/**
+ * A client may end sequence after sequence, each remembered for a day: while nothing is under way in them only what they are found by stays in memory,
+ * and whoever asks is answered from the store. What has ended at the initiator is the application's own, and looked up for each key that it submits (D18).
+ */
+export function lighten<Tx>(shell: Shell<Tx>): void {
+  const { facts, lane, queue, holds, delivering } = shell
+  if (facts.role === 'responder' && lane !== undefined && isDone(lane) && queue.length === 0 && holds.size === 0 && delivering === undefined) shell.lane = undefined
+}
 /** Full: whoever submits more waits. What is submitted and not yet handled counts too. */
 export function isFull<Tx>(shell: Shell<Tx>, size: number): boolean {
   let pending = shell.lane?.source.pendingCount ?? 0

@@ -25,7 +25,7 @@ import { type MoveReport, type MoveWish, reportOf, succeed, successorOf } from '
 import { LaneRows } from './engine-rows.ts'
 import { aboutOf, digestOf, Scope } from './engine-scope.ts'
 import { Sender, withHeld } from './engine-sender.ts'
-import { type Batch, handOver, isAwaited, isFull, type Job, type Later, newShell, type Next, refuseMove, rests, roundOf, type Shell } from './engine-shell.ts'
+import { type Batch, handOver, isAwaited, isDone, isFull, type Job, type Later, lighten, newShell, type Next, refuseMove, rests, roundOf, type Shell } from './engine-shell.ts'
 import { Tokens } from './engine-tokens.ts'
 import { endCalls, endWaits, settle, tellFromRow, tellOfLane, Waits } from './engine-waits.ts'
 import {
@@ -83,9 +83,14 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       lane: (id) => this.#lanes.get(id),
       lanes: () => this.#lanes,
       make: (facts) => {
-        const shell = this.#shell(facts)
+        // What was read of a message are slices of it, which would keep all of it in memory for as long as the facts are.
+        const shell = this.#shell(JSON.parse(JSON.stringify(facts)) as LaneFacts)
         this.#tokens.use(shell)
         return shell
+      },
+      shed: (shell) => {
+        shell.isShed = true
+        this.#later(shell, { kind: 'time' })
       },
       mint: this.#mint,
     })
@@ -304,8 +309,10 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
         continue
       }
       this.#tokens.use(shell)
-      if (!rests(shell)) this.#later(shell, { kind: 'time' })
+      lighten(shell)
+      if (!rests(shell) && shell.lane !== undefined) this.#later(shell, { kind: 'time' })
     }
+    this.#alarm.set()
     for (const { key, error } of quarantined) this.#observe({ kind: 'error', error: new StoreFailed('ERR_QUARANTINED', `a stored record does not open and is left as it is: ${key.slice(0, 80)}`, { cause: error }) })
     return { lanes, tokens: tokens.count, quarantined }
   }
@@ -333,6 +340,8 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     const shells: Shell<Tx>[] = []
     const now = this.#own.clock.now()
     for (const shell of this.#scope.mailbox(received, address)) {
+      // In what has ended nothing waits.
+      if (shell.isOver) continue
       const lane = shell.lane ?? await this.#present(shell).catch(() => undefined)
       lane?.destination.noticed(now)
       if (lane !== undefined && lane.waiting(now) > 0) shells.push(shell)
@@ -369,13 +378,11 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     return undefined
   }
-  /** The machines, restored when a failed commit has dropped them. */
+  /** The machines, restored when a failed commit has dropped them, or the lane was over. */
   async #present(shell: Shell<Tx>): Promise<Lane> {
-    for (;;) {
-      if (shell.lane !== undefined) return shell.lane
-      this.#assertRunning()
-      await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 })
-    }
+    if (shell.lane !== undefined) return shell.lane
+    this.#assertRunning()
+    return await this.#enqueue(shell, { event: { kind: 'time' }, tries: 0 }) as Lane
   }
   #assertRunning(): void {
     if (this.#abort.signal.aborted) throw closedError()
@@ -448,7 +455,9 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
       this.#dissolve(shell)
       return undefined
     }
-    const now = this.#own.clock.now()
+    // What is shed has its time come early; not what the application has yet to be given.
+    shell.isShed &&= isDone(lane)
+    const now = shell.isShed ? lane.purgeAt : this.#own.clock.now()
     const handled = this.#handle(shell, lane, footing.ground, now)
     if (handled === undefined) return undefined
     if (handled.jobs.some((job) => job.event.kind === 'time') && lane.wakeAt <= now) shell.sleepUntil = now + LEAST_SLEEP_MS
@@ -532,6 +541,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
   #finish(batch: Batch<Tx>): void {
     const { shell, turn, jobs } = batch
     shell.isOver = shell.lane?.isOver ?? false
+    shell.purgeAt = shell.lane?.purgeAt ?? Infinity
     if (batch.commit !== undefined && !batch.isCheck) {
       shell.revision = shell.revision === 'absent' ? 1 : shell.revision + 1
       if (batch.writesToken) this.#tokens.written(shell.facts.tokenId)
@@ -558,6 +568,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     tellOfLane(shell, this.#observe)
     this.#deliveries.next(shell)
+    lighten(shell)
   }
   #carryOut(shell: Shell<Tx>, turn: LaneTurn): void {
     for (const outbound of turn.transmit) this.#sender.send(shell, outbound)
@@ -565,6 +576,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     for (const settlement of turn.settle) settle(shell, settlement, this.#observe)
   }
   #resultOf({ lane }: Shell<Tx>, event: LaneEvent): unknown {
+    if (event.kind === 'time') return lane
     if (event.kind === 'submit') return lane?.source.status(event.key)?.number
     const to = lane?.source.movedTo
     if (event.kind !== 'move' || lane === undefined || to === undefined) return undefined
@@ -700,6 +712,7 @@ export class SequenceEngine<Tx = unknown> implements AsyncDisposable {
     }
     shell.lane = new Lane(kept.head.facts, this.#settings, this.#own.clock.now(), kept)
     shell.isOver = shell.lane.isOver
+    shell.purgeAt = shell.lane.purgeAt
     shell.movedTo = shell.lane.source.movedTo
     shell.isNew = false
     shell.revision = kept.revision

@@ -19,6 +19,7 @@ export interface RmTiming {
   readonly pollMs: number
   readonly replyPollMs: number
   readonly tombstoneMs: number
+  readonly leastTombstoneMs: number
   readonly redeliverMs: number
   readonly maxDeliveries: number
 }
@@ -50,6 +51,8 @@ export const DEFAULT_TIMING: RmTiming = {
   replyPollMs: 10_000,
   /** D23. */
   tombstoneMs: 24 * 60 * 60 * 1000,
+  /** M14: where more have ended than can be remembered, an ended sequence is known for as long as a copy of its messages may be fresh: 5 minutes, and a minute for each clock. */
+  leastTombstoneMs: 7 * 60 * 1000,
   /** A handler that threw is called again after this, doubled each time. */
   redeliverMs: 1_000,
   maxDeliveries: 5,

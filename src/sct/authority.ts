@@ -36,6 +36,8 @@ export interface AuthorityOptions {
   /** Called before a renewal is stored. */
   renewing(base: SecurityContextToken): void
   done(event: 'issued' | 'renewed' | 'cancelled', token: SecurityContextToken): void
+  /** The token is not remembered any more. */
+  forgotten(id: TokenId): void
 }
 /** A token that was issued this long ago and that no sequence is bound to gives way when its principal wants one more than he may have. Choice. */
 const UNUSED_MS = 600_000
@@ -70,7 +72,10 @@ export class TokenAuthority {
     const existing = request.target === undefined ? undefined : await this.#shelf.reload(request.target.identifier)
     const repeated = existing === undefined ? undefined : await this.#repeated(ask, existing)
     if (repeated !== undefined) return repeated
-    if (request.kind === 'issue') await this.#makeRoom(principal)
+    if (request.kind === 'issue') {
+      await this.#makeRoom(principal)
+      await this.#forgetOldest(principal)
+    }
     const question: TokenQuestion = {
       request, principal, suite, peer, held: this.held(principal), bound: existing === undefined ? 0 : this.#options.users(existing.id),
       ...(signer === undefined ? {} : { signer }), ...(existing === undefined ? {} : { existing }),
@@ -122,11 +127,11 @@ export class TokenAuthority {
     return { response, token: existing }
   }
 
-  #liveOf(principal: Principal): readonly SecurityContextToken[] {
-    const now = this.#options.clock.now()
-    return [...this.#shelf.all()].filter((token) =>
-      token.role === 'recipient' && samePrincipal(token.principal, principal) && believedInstances(token, now, this.#options.policy.overlapMs).length > 0)
+  #issuedTo(principal: Principal): readonly SecurityContextToken[] {
+    return [...this.#shelf.all()].filter((token) => token.role === 'recipient' && samePrincipal(token.principal, principal))
   }
+  #isLive(token: SecurityContextToken): boolean { return believedInstances(token, this.#options.clock.now(), this.#options.policy.overlapMs).length > 0 }
+  #liveOf(principal: Principal): readonly SecurityContextToken[] { return this.#issuedTo(principal).filter((token) => this.#isLive(token)) }
 
   /**
    * A requestor that lost its tokens in crashes shall not be locked out until they expire: the oldest of his that no sequence was bound to
@@ -140,6 +145,22 @@ export class TokenAuthority {
       .filter((token) => this.#options.users(token.id) === 0 && currentInstance(token).created <= before)
       .sort((a, b) => currentInstance(a).created - currentInstance(b).created)
     if (oldest !== undefined) await this.#record('cancelled', { ...oldest, state: 'cancelled' }, oldest, [])
+  }
+
+  /**
+   * A requestor may have token after token issued and cancelled, so that of those that have ended a number is remembered: first those go that were
+   * cancelled, then those that may still be renewed. However young they are: to us they are unknown then, and copies of the requests that made or
+   * ended them are refused by marks of their own, which stay (D8).
+   */
+  async #forgetOldest(principal: Principal): Promise<void> {
+    const { limits, users, forgotten } = this.#options
+    const ended = this.#issuedTo(principal).filter((token) => !this.#isLive(token) && users(token.id) === 0)
+    const excess = ended.length + 1 - limits.endedTokensPerPrincipal
+    if (excess <= 0) return
+    const order = (token: SecurityContextToken): number => (token.state === 'cancelled' ? 0 : 1)
+    const gone = ended.sort((a, b) => order(a) - order(b) || currentInstance(a).expires - currentInstance(b).expires).slice(0, excess)
+    await this.#shelf.forget(gone)
+    for (const { id } of gone) forgotten(id)
   }
 }
 

@@ -143,6 +143,7 @@ export class SctManager implements AsyncDisposable {
       // Before a renewal comes to be seen, messages go under what was there.
       renewing: (base) => { if (!this.#seen.has(base.id)) this.#seen.set(base.id, currentInstance(base).instance) },
       done: (event, token) => this.#listeners.emit(event, { tokenId: token.id, peer: token.peer }),
+      forgotten: (id) => void this.#seen.delete(id),
     })
     this.#sweepAt = options.clock.now() + SWEEP_MS
   }

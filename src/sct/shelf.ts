@@ -115,7 +115,25 @@ export class TokenShelf {
     }
     for await (const row of this.rows('renewal')) if (!kept.has(namedIn(row.key))) gone.push(row)
     for await (const row of this.rows('replay')) if (now >= Number(new TextDecoder().decode(row.value))) gone.push(row)
-    if (gone.length > 0) await this.#store.commit(gone.map((row) => ({ expect: [{ head: row.key, revision: row.revision }], writes: [{ delete: row.key }] })))
+    await this.#delete(gone)
+  }
+
+  /** Deletes these tokens with the answers to their renewals. One that another node has changed meanwhile stays in the store, and is read again when it is asked for. */
+  async forget(tokens: readonly SecurityContextToken[]): Promise<void> {
+    const gone: Row[] = []
+    for (const token of tokens) {
+      const row = await this.#row(tokenRow(token.id))
+      const stored = row === undefined ? undefined : this.#openOrQuarantine(row)
+      if (row === undefined || stored === undefined || !sameStanding(stored, token)) continue
+      gone.push(row)
+      for await (const renewal of this.rows('renewal', token.id)) gone.push(renewal)
+    }
+    await this.#delete(gone)
+    for (const { id } of tokens) this.drop(id)
+  }
+
+  async #delete(rows: readonly Row[]): Promise<void> {
+    if (rows.length > 0) await this.#store.commit(rows.map((row) => ({ expect: [{ head: row.key, revision: row.revision }], writes: [{ delete: row.key }] })))
   }
 
   rows(...prefix: readonly string[]): AsyncIterable<Row> { return this.#store.scan(storeKey(...prefix)) }

@@ -9,14 +9,11 @@ import { FAULTS, SecurityFailure } from '../errors.ts'
 
 export interface ReplayOptions {
   /** Most entries in all, and of one scope (a token, a principal): one sender must not fill the cache for all. */
-  readonly capacity?: number
-  readonly perScope?: number
+  readonly capacity: number
+  readonly perScope: number
 }
 /** An entry as it can be stored and put back. */
 export interface ReplayMark { readonly scope: string; readonly value: string; readonly until: number }
-
-const CAPACITY = 100_000
-const PER_SCOPE = 20_000
 
 export class ReplayCache {
   readonly #capacity: number
@@ -27,7 +24,7 @@ export class ReplayCache {
   /** Nothing lapses before this. */
   #earliest = Number.POSITIVE_INFINITY
 
-  constructor({ capacity = CAPACITY, perScope = PER_SCOPE }: ReplayOptions = {}) {
+  constructor({ capacity, perScope }: ReplayOptions) {
     this.#capacity = capacity
     this.#perScope = perScope
   }

@@ -5,6 +5,7 @@ import { ReplayCache } from '../../src/wss/replay.ts'
 import { at, b0, expectRefused, keyInfo, NOW, opening, parts, reference, sct, SECRET_A, signed, timestamp, xmlOf, DIALECT } from './baseline.ts'
 
 const MINUTE = 60_000
+const MANY = { capacity: 1_000, perScope: 1_000 }
 const made = (created: string, expires: string): string => xmlOf(signed({ ...parts(), timestamp: timestamp(created, expires) }))
 const whole = (text: string): string => xmlOf(signed({ ...parts(), timestamp: text }))
 
@@ -72,14 +73,14 @@ describe('F4, F5, F8: what was seen', () => {
   const UNTIL = NOW + 6 * MINUTE
 
   test('a value is fresh once, in its own scope, until the message that carried it is stale by itself', () => {
-    const seen = new ReplayCache()
+    const seen = new ReplayCache(MANY)
     expect([seen.insert('a', value(1), UNTIL, NOW), seen.insert('a', value(1), UNTIL, NOW), seen.insert('b', value(1), UNTIL, NOW)]).toEqual(['fresh', 'seen', 'fresh'])
     expect(seen.insert('a', value(1), UNTIL, UNTIL - 1)).toBe('seen')
     expect(() => opening(b0(), { now: UNTIL })).toThrow(SecurityFailure)
     expect(seen.insert('a', value(1), UNTIL + MINUTE, UNTIL)).toBe('fresh')
   })
   test('the moment that open gives is the one that the mark must last for', () => {
-    const seen = new ReplayCache()
+    const seen = new ReplayCache(MANY)
     const { signatureValues: [first], timestamp: time } = opening(b0(), { now: NOW })
     const until = time?.expires ?? 0
     seen.insert('a', first ?? new Uint8Array(), until, NOW)
@@ -88,11 +89,11 @@ describe('F4, F5, F8: what was seen', () => {
     expect(() => opening(b0(), { now: until })).toThrow(SecurityFailure)
   })
   test('scopes are whole names: none is the beginning of another with a value that makes up for it', () => {
-    const seen = new ReplayCache()
+    const seen = new ReplayCache(MANY)
     expect([['a', 'bc'], ['ab', 'c'], ['', 'abc'], ['__proto__', 'x'], ['constructor', 'x']].map(([scope = '', text = '']) => seen.insert(scope, Buffer.from(text), UNTIL, NOW))).toEqual(Array(5).fill('fresh'))
   })
   test('a full cache refuses what is new and forgets nothing; when time has passed there is room again', () => {
-    const seen = new ReplayCache({ capacity: 100 })
+    const seen = new ReplayCache({ ...MANY, capacity: 100 })
     for (let at = 0; at < 100; at++) seen.insert('a', value(at), UNTIL + at, NOW)
     for (let at = 100; at < 200; at++) expect(() => seen.insert('b', value(at), UNTIL, NOW)).toThrow(expect.objectContaining({ code: 'ERR_WSS_REPLAY_FULL', fault: FAULTS.failedCheck }))
     expect(seen.size).toBe(100)
@@ -114,14 +115,14 @@ describe('F4, F5, F8: what was seen', () => {
     expect(process.cpuUsage(start).user / 1_000).toBeLessThan(2_000)
   })
   test('marks survive a restart, and only those that still matter', () => {
-    const before = new ReplayCache()
+    const before = new ReplayCache(MANY)
     for (const at of [1, 2]) before.insert('a', value(at), UNTIL, NOW)
     before.insert('b', value(3), NOW + 1, NOW)
     const marks = JSON.parse(JSON.stringify(before.marks(NOW + 1))) as ReturnType<ReplayCache['marks']>
     expect(marks.map((mark) => mark.scope)).toEqual(['a', 'a'])
     expect(marks[0]).toEqual(ReplayCache.mark('a', value(1), UNTIL))
     expect(before.marks(NOW, 'b')).toHaveLength(1)
-    const after = new ReplayCache()
+    const after = new ReplayCache(MANY)
     after.restore(marks, NOW + 1)
     expect([after.insert('a', value(1), UNTIL, NOW + 1), after.insert('a', value(3), UNTIL, NOW + 1)]).toEqual(['seen', 'fresh'])
   })

@@ -21,6 +21,7 @@ import { trustAction } from '../../src/soap/trust.ts'
 import { NS, RM11, SC13, SOAP11, WSA10 } from '../../src/spec/versions.ts'
 import { openSqliteStore } from '../../src/store/sqlite.ts'
 import { sessionPolicy } from '../../src/wire.ts'
+import type { Opened } from '../../src/wss/keys.ts'
 import { read } from '../../src/wss/open.ts'
 import { ReplayCache } from '../../src/wss/replay.ts'
 import { soapHeaders } from '../../src/transport/http.ts'
@@ -259,7 +260,7 @@ describe('protection', () => {
     await refused(on, () => send(on.here, written), written.xml, { status: 500, fault: 'MustUnderstand' })
   })
   test('what is remembered of messages is not filled by numbered ones, which their numbers tell apart', async () => {
-    const gate = new Gate(on.client.tokens, systemClock, new ReplayCache({ perScope: 3 }))
+    const gate = new Gate(on.client.tokens, systemClock, new ReplayCache({ capacity: 100, perScope: 3 }))
     const receive = async ({ xml }: { xml: string }): Promise<unknown> => gate.receive(await gate.open(read(Buffer.from(xml), DEFAULT_LIMITS), { certificates: [], privateKeys: [] }, sessionPolicy({ profile: DEFAULT_PROFILE, limits: DEFAULT_LIMITS })))
     for (let number = 1; number <= 10; number++) await receive(forge(on.token, { ...next(), sequence: { id: UNKNOWN, number } }))
     const close = forge(on.token, { body: { kind: 'close-sequence', sequence: UNKNOWN }, to: on.here.url })
@@ -269,6 +270,34 @@ describe('protection', () => {
     const numbered = forge(on.token, { body: { kind: 'close-sequence', sequence: UNKNOWN }, to: on.here.url, sequence: { id: UNKNOWN, number: 11 } })
     await receive(numbered)
     await expect(receive(numbered)).rejects.toMatchObject({ code: 'ERR_WSS_REPLAY' })
+  })
+  test('one principal does not fill what is remembered for the others, with however many tokens', async () => {
+    const there = await field({ limits: { replayMarks: 60, replayMarksPerPrincipal: 12 } })
+    await using _ = there.here
+    const asking = (token: SecurityContextToken): Promise<Answer> => send(there.here, forge(token, { body: { kind: 'ack-requested' }, to: there.here.url }))
+    const first = forge(there.otherToken, { body: { kind: 'ack-requested' }, to: there.here.url })
+    expect((await send(there.here, first)).status).toBe(202)
+    let taken = 0
+    for (const tokens = [there.otherToken]; tokens.length <= 6;) {
+      for (let times = 0; times < 13; times++) if ((await asking(tokens.at(-1) as SecurityContextToken)).status === 202) taken++
+      const client = there.here.client()
+      // Whether a sequence can still be had under the next token does not matter: the token is there.
+      await client.connect(there.here.url, { ...as('intruder'), timeoutMs: 300 }).catch(() => undefined)
+      tokens.push(await client.tokens.get(there.here.secrets.at(-1)?.identifier as TokenId) as SecurityContextToken)
+    }
+    expect(taken).toBeLessThan(12)
+    // The offender is refused, and nothing of his was forgotten for it.
+    await refused(there, () => asking(there.otherToken), '', { status: 500, fault: 'FailedCheck', code: 'ERR_WSS_REPLAY_FULL' })
+    await refused(there, () => send(there.here, first), first.xml, { status: 500, fault: 'FailedCheck', code: 'ERR_WSS_REPLAY' })
+    const newcomer = await there.client.connect(there.here.url, as('client'))
+    await expectHonest(there.here, newcomer, 'beside a full share')
+    expect((await asking(there.token)).status).toBe(202)
+  })
+  test('equal signatures under two tokens of one principal are two messages', async () => {
+    const gate = new Gate(on.client.tokens, systemClock, new ReplayCache({ capacity: 100, perScope: 100 }))
+    const opened = { signatureValues: [Buffer.from('equal')], level: 'headers', timestamp: { created: 0, expires: Date.now() + 60_000 } } as unknown as Opened
+    const marked = ['a', 'b', 'a'].map((tokenId) => gate.mark(opened, 'principal', tokenId))
+    expect(marked).toEqual(['fresh', 'fresh', 'seen'])
   })
 })
 
@@ -486,6 +515,27 @@ describe('sequences', () => {
     } finally {
       await few.here[Symbol.asyncDispose]()
     }
+  })
+  test('made and ended one after the other: of one principal a number is remembered, and others are served', async () => {
+    const create = (there: Field, token: SecurityContextToken): ReturnType<typeof forge> => forge(token, { body: { kind: 'create-sequence', acksTo: 'anonymous' }, to: there.here.url })
+    const ended = async (there: Field): Promise<void> => {
+      const sequence = /Identifier>([^<]+)</.exec(/CreateSequenceResponse.*/s.exec((await send(there.here, create(there, there.otherToken))).text)?.[0] ?? '')?.[1] ?? ''
+      expect((await send(there.here, forge(there.otherToken, { body: { kind: 'terminate-sequence', sequence }, to: there.here.url }))).text).toContain('TerminateSequenceResponse')
+    }
+    const limits = { endedSequencesPerPrincipal: 3 }
+    const [young, old] = [await field({ limits }), await field({ limits, timing: { leastTombstoneMs: 0 } })]
+    await using _ = young.here
+    await using __ = old.here
+    for (let times = 0; times < 3; times++) await ended(young)
+    const written = create(young, young.otherToken)
+    await refused(young, () => send(young.here, written), written.xml, { status: 500, fault: 'CreateSequenceRefused', code: 'ERR_RM_CREATE_REFUSED' })
+    expect((await send(young.here, create(young, young.token))).status).toBe(200)
+    // What is old enough gives way, and its rows with it.
+    for (let times = 0; times < 3; times++) await ended(old)
+    const before = (await rows(old.store)).length
+    for (let times = 0; times < 5; times++) await ended(old)
+    expect((await rows(old.store)).length).toBe(before)
+    await expectHonest(old.here, old.other, 'after the many')
   })
   test('numbers beyond the window, at 10^18, and at nothing', async () => {
     const { other, otherToken, here, store } = on

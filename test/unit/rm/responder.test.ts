@@ -1,8 +1,8 @@
-import { storeKey } from '../../../src/store/store.ts'
+import { MemoryStore, storeKey } from '../../../src/store/store.ts'
 import { describe, expect, test } from 'vitest'
 import { StoreFailed } from '../../../src/errors.ts'
 import type { Delivery, Outbound, Received } from '../../../src/rm/turn.ts'
-import { A, B, Bench, content, CREATE, MALLORY, message, nameOf, settled, URL } from './bench.ts'
+import { A, ALICE, B, Bench, content, CREATE, MALLORY, message, nameOf, settled, URL } from './bench.ts'
 
 const replyTo = (name: string): { reply: { action: string; messageId: string; relatesTo: string; body: string; headers: readonly string[] } } => ({ reply: { ...content(`re-${name}`), relatesTo: `urn:${name}` } })
 const withBody = (change: object) => (received: Received): Received => ({ ...received, body: { ...received.body, ...change } }) as Received
@@ -150,6 +150,116 @@ describe('CreateSequence', () => {
     const tokens = (await bench.rows()).filter((row) => row.key.startsWith('5:token;'))
     expect(tokens.map((row) => [Buffer.from(row.value).toString(), row.revision])).toEqual([[`sealed ${A}`, 1]])
     expect(bench.used.size).toBe(2)
+  })
+})
+
+describe('what has ended', () => {
+  const QUOTA = { endedSequencesPerPrincipal: 3, endedSequences: 5 }
+  const MINUTE = 60_000
+  const create = (bench: Bench, id: string, token = A, principal = ALICE): Promise<Outbound | 'accepted' | undefined> => bench.ask({ body: { kind: 'create-sequence', acksTo: 'anonymous' }, messageId: id }, { token, principal })
+  const terminate = (bench: Bench, sequence: string, token = A, principal = ALICE): Promise<Outbound | 'accepted' | undefined> => bench.ask({ body: { kind: 'terminate-sequence', sequence } }, { token, principal })
+  /** A sequence, made and ended. */
+  async function ended(bench: Bench, id: string, token = A, principal = ALICE): Promise<string> {
+    const answer = await create(bench, id, token, principal)
+    const sequence = typeof answer === 'object' && answer.body.kind === 'create-sequence-response' ? answer.body.sequence : ''
+    expect(nameOf(await terminate(bench, sequence, token, principal))).toBe('terminate-sequence-response')
+    return sequence
+  }
+  const laneOf = (bench: Bench, sequence: string): string => bench.engine.sequences().find((status) => status.sequence === sequence)?.lane ?? 'none'
+  const kept = async (bench: Bench, lane: string): Promise<boolean> => (await bench.rows()).some(({ key }) => key.includes(lane))
+
+  test('is remembered for each principal in a number, and gives way to what is new, the oldest first', async () => {
+    const bench = new Bench({ limits: QUOTA })
+    const first = await ended(bench, 'a')
+    await bench.wait(1_000)
+    const [second, lane, rows] = [await ended(bench, 'b'), laneOf(bench, first), (await bench.rows()).length]
+    await bench.wait(1_000)
+    const third = await ended(bench, 'c')
+    await bench.wait(7 * MINUTE)
+    expect(nameOf(await create(bench, 'd'))).toBe('create-sequence-response')
+    expect(bench.engine.sequences().map(({ sequence, state }) => (state === 'ended' ? sequence : state))).toEqual([second, third, 'open'])
+    expect([await kept(bench, lane), (await bench.rows()).length]).toEqual([false, rows + 3])
+    // UnknownSequence is an end too (D23); those that are younger answer as before.
+    expect([nameOf(await terminate(bench, first)), nameOf(await terminate(bench, second)), nameOf(await create(bench, 'c'))]).toEqual(['UnknownSequence', 'terminate-sequence-response', 'CreateSequenceRefused'])
+    expect(bench.events.filter(({ kind }) => kind === 'error')).toEqual([])
+  })
+  test('is not forgotten while a copy of its messages may be fresh: whoever ends that many has to wait, and nobody else', async () => {
+    const bench = new Bench({ limits: QUOTA })
+    const sequences = [await ended(bench, 'a'), await ended(bench, 'b'), await ended(bench, 'c')]
+    await bench.wait(7 * MINUTE - 1)
+    expect(await create(bench, 'd')).toMatchObject({ body: { kind: 'fault', fault: { name: 'CreateSequenceRefused', code: 'Receiver' } } })
+    expect(nameOf(await create(bench, 'e', B, MALLORY))).toBe('create-sequence-response')
+    for (const sequence of sequences) expect(nameOf(await terminate(bench, sequence))).toBe('terminate-sequence-response')
+    await bench.wait(1)
+    expect(nameOf(await create(bench, 'd'))).toBe('create-sequence-response')
+  })
+  test('is remembered of all in a number, however many tokens and principals there are', async () => {
+    const bench = new Bench({ limits: QUOTA })
+    const first = await ended(bench, 'a')
+    await bench.wait(MINUTE)
+    for (const id of ['b', 'c']) await ended(bench, id)
+    for (const id of ['d', 'e']) await ended(bench, id, B, MALLORY)
+    expect(nameOf(await create(bench, 'f', B, MALLORY))).toBe('CreateSequenceRefused')
+    await bench.wait(6 * MINUTE)
+    expect(nameOf(await create(bench, 'f', B, MALLORY))).toBe('create-sequence-response')
+    expect(nameOf(await terminate(bench, first))).toBe('UnknownSequence')
+    expect(bench.engine.sequences()).toHaveLength(5)
+  })
+  test('stays until the application was given what was accepted', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const bench = new Bench({ limits: { endedSequencesPerPrincipal: 1 }, deliver: () => promise })
+    const sequence = await bench.created()
+    await bench.ask(message(sequence, 1))
+    await terminate(bench, sequence)
+    await bench.wait(8 * MINUTE)
+    expect(nameOf(await create(bench, 'b'))).toBe('CreateSequenceRefused')
+    resolve()
+    await settled()
+    expect(bench.events).toContainEqual(expect.objectContaining({ kind: 'delivered', number: 1 }))
+    expect(nameOf(await create(bench, 'c'))).toBe('create-sequence-response')
+  })
+  test('is forgotten also when the store fails meanwhile', async () => {
+    const store = new MemoryStore()
+    const commit = store.commit.bind(store)
+    const bench = new Bench({ limits: { endedSequencesPerPrincipal: 1 }, store })
+    const lane = laneOf(bench, await ended(bench, 'a'))
+    await bench.wait(8 * MINUTE)
+    let failures = 0
+    store.commit = async (lanes) => (failures++ < 3 ? lanes.map(() => ({ failed: new Error('no disk') })) : commit(lanes))
+    const created = create(bench, 'b')
+    await bench.wait(1_000)
+    await created
+    expect([await kept(bench, lane), bench.engine.sequences().map(({ state }) => state)]).toEqual([false, ['open']])
+  })
+  test('is answered from the store, also after a restart, and forgotten after a day', async () => {
+    const reads: string[] = []
+    const store = new MemoryStore()
+    const scan = store.scan.bind(store)
+    store.scan = (prefix, options) => {
+      reads.push(prefix)
+      return scan(prefix, options)
+    }
+    const bench = new Bench({ store })
+    const sequence = await bench.created()
+    await bench.ask(message(sequence, 1))
+    const closed = await terminate(bench, sequence)
+    const lane = laneOf(bench, sequence)
+    for (let process = bench; ; process = new Bench({ store, time: bench.time })) {
+      if (process !== bench) expect((await process.engine.restore()).lanes).toBe(1)
+      for (const answer of ['terminate-sequence-response', 'terminate-sequence-response']) {
+        reads.length = 0
+        const again = await terminate(process, sequence)
+        expect([nameOf(again), reads.some((prefix) => prefix.includes(lane))]).toEqual([answer, true])
+        expect(again).toMatchObject({ acknowledgements: (closed as Outbound).acknowledgements })
+      }
+      expect(process.engine.sequences()).toMatchObject([{ state: 'ended', sequence, accepted: [[1, 1]], consumed: 1, pending: 0 }])
+      if (process !== bench) {
+        await process.wait(24 * 60 * MINUTE)
+        expect([process.engine.sequences(), await kept(process, lane)]).toEqual([[], false])
+        return
+      }
+      await bench.engine[Symbol.asyncDispose]()
+    }
   })
 })
 

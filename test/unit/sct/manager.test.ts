@@ -8,6 +8,7 @@ import type { SecurityContextToken, TokenId, TokenRequest } from '../../../src/s
 import { Keyring } from '../../../src/serializer/keyring.ts'
 import { createSerializer } from '../../../src/serializer/serializer.ts'
 import { DEFAULT_LIMITS } from '../../../src/options.ts'
+import { SC13 } from '../../../src/spec/versions.ts'
 import { storeKey, type Row, type Store } from '../../../src/store/store.ts'
 import { ALICE, BOB, HOUR, issueOf, keyOf, LANE, MINUTE, PEER, secret, seeded, serializerOf, SERVICE, settle, signerOf, World } from './world.ts'
 import type { LaneId } from '../../../src/rm/turn.ts'
@@ -833,6 +834,39 @@ describe('at the recipient', () => {
     expect(world.service.held(ALICE)).toBe(3)
   })
 
+  test('of tokens that have ended a number is remembered for each principal: the oldest are forgotten, here and in the store, and what marks their requests stays', async () => {
+    const world = new World({ limits: { ...DEFAULT_LIMITS, endedTokensPerPrincipal: 3 } })
+    const cancelled = async (text: string, principal = ALICE): Promise<SecurityContextToken> => {
+      const { token } = await world.ask({ request: issueOf(text), principal, replay: { key: `of ${text}`, until: world.clock.now() + 10 * MINUTE } })
+      await world.ask({ request: { kind: 'cancel', sc: SC13, target: { identifier: token.id } }, principal, signer: signerOf(token) })
+      await world.clock.pass(1_000)
+      return token
+    }
+    const states = (tokens: readonly SecurityContextToken[]): Promise<unknown[]> => Promise.all(tokens.map(async ({ id }) => (await world.service.status(id))?.state))
+    const bobs = await cancelled('bob', BOB)
+    const { token: lapsing } = await world.ask({ request: issueOf('lapsing', { lifetime: { expires: world.clock.now() + MINUTE } }) })
+    await world.ask({ request: { ...issueOf('renewal'), kind: 'renew', target: { identifier: lapsing.id } }, signer: signerOf(lapsing) })
+    await world.clock.pass(10 * HOUR + MINUTE)
+    const tokens = [await cancelled('a'), await cancelled('b'), await cancelled('c'), await cancelled('d')]
+    const { token: live } = await world.ask({ request: issueOf('live') })
+    // One that may still be renewed outlives those that were cancelled.
+    expect(await states([lapsing, ...tokens, live, bobs])).toEqual(['expired', undefined, undefined, undefined, 'cancelled', 'live', 'cancelled'])
+    const [first] = tokens as [SecurityContextToken]
+    for await (const { key } of world.serviceStore.scan('')) expect(key).not.toContain(first.id)
+    expect(await errorOf(world.ask({ request: issueOf('a'), replay: { key: 'of a', until: world.clock.now() + MINUTE } }))).toMatchObject({ code: 'ERR_WSS_REPLAY' })
+    expect(await errorOf(world.ask({ request: { kind: 'cancel', sc: SC13, target: { identifier: first.id } }, signer: signerOf(first) }))).toMatchObject({ fault: FAULTS.badContextToken })
+    expect(await world.service.rememberedSecrets(first.id)).toEqual([])
+  })
+  test('a token that another node has renewed meanwhile is not forgotten with those that have ended', async () => {
+    const world = new World({ limits: { ...DEFAULT_LIMITS, endedTokensPerPrincipal: 1 } })
+    const { token } = await world.ask({ request: issueOf('a') })
+    await world.clock.pass(10 * HOUR + MINUTE)
+    const node = new SctManager({ store: world.serviceStore, serializer: serializerOf('node'), clock: world.clock, random: seeded('node'), limits: DEFAULT_LIMITS })
+    await node.restore()
+    await node.answer({ request: { ...issueOf('renewal'), kind: 'renew', target: { identifier: token.id } }, principal: ALICE, signer: signerOf(token), suite: 'Basic256Sha256', peer: '', replay: { key: 'node', until: world.clock.now() + MINUTE } })
+    await world.ask({ request: issueOf('b') })
+    expect(await world.service.status(token.id)).toMatchObject({ state: 'live', instances: 2 })
+  })
   test('a token with a sequence is not cancelled; without one it is, and a second cancel is answered alike', async () => {
     const world = new World()
     const { token } = await world.ask({ request: issueOf() })
