@@ -13,7 +13,7 @@ import { Destination, type DestinationSnapshot, type ReceivedRow } from './desti
 import { Poller } from './poller.ts'
 import { acknowledgedSpans } from './ranges.ts'
 import { Source } from './source.ts'
-import type { About, SentRow, SourceSnapshot, StoredReply } from './source-words.ts'
+import { type About, GAP, type SentRow, type SourceSnapshot, type StoredReply } from './source-words.ts'
 import type { RmTiming } from './timing.ts'
 import {
   type Acknowledgement, type ApplicationMessage, type BackChannel, type Content, type Destination as Place, emptyTurn, encodeRow, type Endpoint, headKey, type Hint, type LaneId, type Outbound, type OutboundBody, type Received,
@@ -265,8 +265,12 @@ export class Lane {
       return
     }
     const number = this.#requestOf(event)
-    if (number !== undefined) this.#add(turn, this.source.handle({ kind: 'replied', number, reply }, now))
-    else if ('fault' in reply) this.#add(turn, this.source.handle({ kind: 'hint', hint: { kind: 'exchange-over' }, about: event.about }, now))
+    if (number !== undefined) {
+      const isAccepted = this.source.acknowledged.some(([lower, upper]) => lower <= number && number <= upper)
+      this.#add(turn, this.source.handle({ kind: 'replied', number, reply }, now))
+      // Where replies have numbers, a fault without one was made before RM had the message. Peers Metro, WCF: the application's own have them.
+      if ('fault' in reply && !isAccepted && this.destination.state !== 'none') this.#add(turn, this.source.handle({ kind: 'fault', name: GAP, resumes: event.resumes }, now))
+    } else if ('fault' in reply) this.#add(turn, this.source.handle({ kind: 'hint', hint: { kind: 'exchange-over' }, about: event.about }, now))
   }
   #numberedReply(event: LaneEvent & { kind: 'received' }, sequence: NonNullable<Received['sequence']>, now: number, turn: LaneTurn): void {
     if (this.destination.state === 'none') return

@@ -34,6 +34,8 @@ export type SourceEvent =
   /** These messages are another lane's now; what stays is given up, or, where nothing is left, the sequence is closed. */
   | { readonly kind: 'moved'; readonly to: LaneId; readonly numbers: readonly number[]; readonly behind: 'leave' | 'close' }
   | { readonly kind: 'time' }
+/** Of a fault that refuses one message before the peer has accepted it: the sequence has a gap from there on, behind which a peer may hand nothing over. */
+export const GAP = 'gap'
 export type SourceEventKind = SourceEvent['kind']
 export type Shape = 'one-way' | 'request' | 'reply'
 export type StoredReply = { readonly content: Content } | { readonly fault: ReceivedFault }

@@ -7,7 +7,7 @@
 import { DeliveryFailed, ReplyLost, SoapFault, UsageError } from '../errors.ts'
 import { NumberSet } from './ranges.ts'
 import { type Entry, SentRows } from './source-rows.ts'
-import { type Outcome, type SentRow, type SentStatus, type Settled, SOURCE_TABLE, type SourceEvent, type SourceOptions, type SourceSnapshot, type SourceState, type StoredReply, type Succession } from './source-words.ts'
+import { GAP, type Outcome, type SentRow, type SentStatus, type Settled, SOURCE_TABLE, type SourceEvent, type SourceOptions, type SourceSnapshot, type SourceState, type StoredReply, type Succession } from './source-words.ts'
 import { backoff } from './timing.ts'
 import { addressOf, decodeRow, type Destination as Place, emptyTurn, encodeRow, type Outbound, type OutboundBody, sentKey, type SequenceId, type Span, type Turn } from './turn.ts'
 
@@ -320,12 +320,13 @@ export class Source {
   #fault({ name, resumes }: SourceEvent & { kind: 'fault' }, now: number, turn: Turn): void {
     if (this.#state === 'creating' || this.#state === 'ended') return
     this.#heard(now)
-    if (name === 'UnknownSequence' && resumes && SENDING.has(this.#state)) {
+    if ((name === 'UnknownSequence' || name === GAP) && resumes && SENDING.has(this.#state)) {
       // What has not left yet need not be lost with it: the conversation goes on elsewhere, and that ends this.
       this.#suspected = true
       turn.settle.push({ kind: 'stranded' })
       return
     }
+    if (name === GAP) return this.#fail('faulted', 'the peer refused a message of the sequence', now, turn)
     if (name === 'UnknownSequence' || name === 'SequenceTerminated' || name === 'LastMessageNumberExceeded') {
       if (this.#state === 'terminating') return this.#end('terminated', now)
       return this.#fail('faulted', `the peer raised ${name}`, now, turn)
