@@ -226,6 +226,7 @@ export class Lane {
     if (body.sequence !== this.source.sequence) {
       if (this.destination.state === 'none') return
       this.#add(turn, this.destination.handle({ kind: isClose ? 'close' : 'terminate', lastNumber: body.lastNumber, to: event.to, messageId }, now))
+      if (!isClose) this.#endOther(event, turn)
     } else {
       if (this.source.state === 'creating') return
       // The responder's Source ends with the sequence of the requests, so that closing it alone changes nothing there.
@@ -234,6 +235,14 @@ export class Lane {
     }
     // RM 1.0 has no answer to TerminateSequence: peers answer it with their own.
     if (!isClose && !this.rm.hasTerminateResponse && event.about?.kind === 'terminate-sequence') this.#add(turn, this.source.handle({ kind: 'terminated', by: 'answer' }, now))
+  }
+  /** RM 1.0 has no answer to TerminateSequence. Peers Metro, CXF, Sandesha2 say then that the other sequence of the pair has ended too; peer WCF waits for it. */
+  #endOther({ to, received }: LaneEvent & { kind: 'received' }, turn: LaneTurn): void {
+    const { messageId, replyTo } = received
+    // Peer CXF 4: in the transport profile it takes that for a request of its own service, and refuses it.
+    if (this.facts.protection === 'transport') return
+    if (this.rm.hasTerminateResponse || this.facts.role !== 'responder' || this.#url !== undefined || this.source.sequence === undefined) return
+    if (to?.kind === 'exchange' && messageId !== undefined && replyTo.kind !== 'none') this.#say({ kind: 'terminate-sequence', sequence: this.source.sequence }, { to, messageId }, turn)
   }
   #move({ to, doubtful, behind }: LaneEvent & { kind: 'move' }, now: number, turn: LaneTurn): void {
     this.#add(turn, this.source.handle({ kind: 'moved', to, numbers: this.source.movable(doubtful).map(({ number }) => number), behind }, now))

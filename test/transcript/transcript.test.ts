@@ -35,7 +35,7 @@ class Conversation {
     this.#rm = rm
     const common = { tokenId: TOKEN, rm, createdAt: 0, createMessageId: 'urn:create' }
     this.#lanes.client = this.#lane({ ...common, lane: 'client' as LaneId, role: 'initiator', url: 'https://service.example/', offered: 'urn:replies', ...facts })
-    this.#lanes.service = this.#lane({ ...common, lane: 'service' as LaneId, role: 'responder', sequence: 'urn:requests', offered: 'urn:replies', acksTo: 'https://service.example/' })
+    this.#lanes.service = this.#lane({ ...common, lane: 'service' as LaneId, role: 'responder', sequence: 'urn:requests', ...('offered' in facts ? {} : { offered: 'urn:replies', acksTo: 'https://service.example/' }) })
   }
   play(line: string): string[] {
     const [who = '', ...rest] = line.split(' ')
