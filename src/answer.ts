@@ -40,7 +40,7 @@ export async function answered(outbound: Outbound, { status, body }: PostAnswer,
     if (fault !== undefined) return hint(asker.hintOf?.(fault) ?? { kind: 'unprotected-fault', fault })
     const opened = await gate.open(envelope, own, answerPolicy({ profile, limits }))
     asker.check?.(opened)
-    const { received } = await gate.receive(opened, { exchange: outbound.tokenId })
+    const { received } = await gate.receive(opened, { exchange: outbound.tokenId, isToOneWay: outbound.body.kind === 'application' && outbound.body.shape === 'one-way' })
     const said = asker.judge?.(received)
     if (said !== undefined) return hint(said)
     await engine.receive(received, { kind: 'answer', lane: outbound.lane, to: outbound })

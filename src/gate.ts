@@ -53,9 +53,9 @@ export class Gate {
 
   /**
    * The words of a message under a token that is known here. `exchange`: the token whose signed Timestamp opened the TLS exchange that this answers.
-   * `copies`: whether a copy, byte for byte, of what asks for a sequence or ends one is taken.
+   * `copies`: whether a copy, byte for byte, of what asks for a sequence or ends one is taken. `isToOneWay`: it answers a one-way message.
    */
-  async receive(opened: Opened, { exchange, copies = 'refuse' }: { readonly exchange?: TokenId; readonly copies?: Profile['lifecycleCopies'] } = {}): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
+  async receive(opened: Opened, { exchange, copies = 'refuse', isToOneWay = false }: { readonly exchange?: TokenId; readonly copies?: Profile['lifecycleCopies']; readonly isToOneWay?: boolean } = {}): Promise<{ readonly received: Received; readonly token: SecurityContextToken }> {
     const signer = signerOf(opened, exchange)
     const token = await this.#tokens.get(signer.identifier as TokenId)
     if (token === undefined) throw new SecurityFailure('ERR_WSC_UNKNOWN', 'the context ended while the message was opened', FAULTS.badContextToken)
@@ -63,7 +63,8 @@ export class Gate {
     // D8: a copy of a numbered message is the network's duplicate. Its number tells, for as long as the sequence is known and after any restart;
     // were it remembered here too, a busy token would soon have filled what may be remembered, and be refused for it.
     // What asks for a sequence or ends one is told apart by its identifiers in the same way: asked again, it changes nothing and has the same answer.
-    const isTold = isNumbered(received) || (copies === 'answer' && LIFECYCLE.has(received.body.kind))
+    // And what acknowledges one-way messages says no more than it has said already: of those there are as many as of the messages.
+    const isTold = isNumbered(received) || (copies === 'answer' && LIFECYCLE.has(received.body.kind)) || (isToOneWay && received.body.kind === 'empty')
     if (!isTold && this.mark(opened, senderOf(token), token.id) === 'seen') throw new SecurityFailure('ERR_WSS_REPLAY', 'this very message was seen before', FAULTS.failedCheck)
     if (opened.signer !== undefined) this.#tokens.noteUsed(token.id, signer.instance)
     return { received, token }

@@ -326,3 +326,12 @@ describe('many requests under one token', () => {
   })
 })
 
+
+test('acknowledgements of one-way messages take no room among what is remembered of messages: any number of them is sent', async () => {
+  const { middle, client } = await field({ limits: { replayMarksPerPrincipal: 20 } })
+  const conversation = await client.connect(middle.url, as('client'))
+  const tickets = []
+  for (let item = 1; item <= 60; item++) tickets.push(await conversation.send(place(item), { action: PLACE }))
+  for (const ticket of tickets) await ticket.acknowledged({ timeoutMs: 5_000 })
+  expect(await conversation.close({ timeoutMs: 5_000 })).toEqual({ outcome: 'terminated', lost: [] })
+})
