@@ -480,7 +480,8 @@ class ServiceFace<Tx> implements Service {
  */
 function tokenRequestOf(opened: Opened, action: string): TokenRequest {
   const [element] = opened.envelope.body.elements()
-  if (element === undefined) throw new PeerViolation('ERR_TRUST_REQUEST', 'the Body is empty', FAULTS.invalidRequest)
+  // Answered like what does not decrypt: whoever may ask would else learn of the ciphertext of others whether it does.
+  if (element?.local !== 'RequestSecurityToken') throw new SecurityFailure('ERR_TRUST_REQUEST', 'the Body is no RequestSecurityToken', FAULTS.failedCheck)
   const request = readTokenRequest(element, (id) => contextIn(opened.envelope, id))
   if (action !== trustAction(request.sc, request.kind, 'request')) throw new PeerViolation('ERR_TRUST_ACTION', 'the action says another thing than the Body', FAULTS.invalidRequest)
   return request

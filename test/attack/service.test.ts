@@ -282,7 +282,7 @@ describe('protection', () => {
       for (let times = 0; times < 13; times++) if ((await asking(tokens.at(-1) as SecurityContextToken)).status === 202) taken++
       const client = there.here.client()
       // Whether a sequence can still be had under the next token does not matter: the token is there.
-      await client.connect(there.here.url, { ...as('intruder'), timeoutMs: 300 }).catch(() => undefined)
+      await client.connect(there.here.url, { ...as('intruder'), timeoutMs: 10_000 }).catch(() => undefined)
       tokens.push(await client.tokens.get(there.here.secrets.at(-1)?.identifier as TokenId) as SecurityContextToken)
     }
     expect(taken).toBeLessThan(12)

@@ -93,6 +93,7 @@ test('nor are they his in a request of his own under TLS', async () => {
 const CASES: readonly { readonly by: string; readonly accept: () => ServiceBootstrap; readonly options: ConnectOptions; readonly fault: string }[] = [
   { by: 'a key of the attacker’s own', accept: () => users, options: alice, fault: 'FailedCheck' },
   { by: 'a stranger’s certificate', accept: () => users, options: alice, fault: 'FailedAuthentication' },
+  { by: 'somebody who may ask himself', accept: () => x509({ identity: SERVICE, trust: { authorities } }), options: as('client'), fault: 'FailedCheck' },
   { by: 'a stranger’s certificate', accept: () => x509({ identity: SERVICE, trust: { verify: ({ subject }) => !/intruder/i.test(subject) } }), options: as('client'), fault: 'FailedAuthentication' },
 ]
 test.each(CASES)('moved into the Body of a request that is signed by $by, it is answered alike whatever is in it', async ({ by, accept, options, fault }) => {
