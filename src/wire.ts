@@ -12,7 +12,7 @@ import { type Versions, versionsOf } from './profiles/versions.ts'
 import type { Content, Outbound, OutboundBody, Received, ReceivedBody, ReceivedFault } from './rm/turn.ts'
 import type { Principal, SecurityContextToken, TokenId, TokenInstance } from './sct/token.ts'
 import { type Addressing, readAddressing, UNDERSTOOD_ADDRESSING, writeAddressing } from './soap/addressing.ts'
-import { faultDeclarations, faultOf, headersForUs, type MessageParts, notUnderstood, readFault, requireUnderstood, writeEnvelope, writeFault } from './soap/envelope.ts'
+import { faultDeclarations, faultOf, headersForUs, type MessageParts, readFault, requireUnderstood, writeEnvelope, writeFault } from './soap/envelope.ts'
 import { type Reliable, readReliable, type ScopeReference, UNDERSTOOD_RELIABLE, writeReliable } from './soap/reliable.ts'
 import { readTrustAction } from './soap/trust.ts'
 import { HMAC_SHA1, RSA_OAEP, RSA_OAEP_MGF1P, RSA_SHA1, SHA1 } from './spec/algorithms.ts'
@@ -180,9 +180,17 @@ export function readCovered(opened: Opened): Addressing {
 const UNDERSTOOD: ReadonlySet<string> = new Set([...UNDERSTOOD_ADDRESSING, ...UNDERSTOOD_RELIABLE, `{${NS.wsse}}Security`])
 /** What nobody has signed is no reason for a fault under the token, which would be taken for the answer of whoever was asked. */
 export function mustUnderstand(opened: Opened): void {
-  const names = notUnderstood(opened.envelope, UNDERSTOOD)
-  if (opened.level === 'headers') mustBeCovered(opened, (opened.envelope.header?.elements() ?? []).filter((each) => names.includes(each.qname)))
-  requireUnderstood(opened.envelope, UNDERSTOOD)
+  const { envelope: { header, soap, security }, level } = opened
+  try {
+    requireUnderstood(opened.envelope, UNDERSTOOD)
+  } catch (error) {
+    const said = (header?.elements() ?? []).filter((each) => {
+      const value = each.attribute('mustUnderstand', soap.ns)?.trim() ?? 'false'
+      return !['0', 'false'].includes(value) && !(each === security && ['1', 'true'].includes(value))
+    })
+    if (level === 'headers') mustBeCovered(opened, said)
+    throw error
+  }
 }
 
 /**

@@ -25,15 +25,20 @@ const ask = (conversation: Conversation, item: string | number): Promise<string>
 /** What the service says to these bytes. */
 const said = (body: Uint8Array | string): Promise<Given> => on.service.handle({ method: 'POST', url: '/orders', headers: { 'content-type': SOAP['content-type'] }, body: Buffer.from(body) })
 const isNumber = (seen: Seen, number: number): boolean => seen.action === PLACE && seen.text.includes(`MessageNumber>${number}<`)
-const odd = (seen: Seen): string => edit(seen.text, '</s:Header>', '<x:Odd xmlns:x="urn:x" s:mustUnderstand="true"/></s:Header>')
 
-test('a mandatory header that nobody signed draws no fault under the token: the request is sent again, and answered', async () => {
+const UNSIGNED: readonly (readonly [name: string, edited: (seen: Seen) => string])[] = [
+  ['a mandatory header', ({ text }) => edit(text, '</s:Header>', '<x:Odd xmlns:x="urn:x" s:mustUnderstand="true"/></s:Header>')],
+  ['a header whose mustUnderstand is none', ({ text }) => edit(text, '</s:Header>', '<x:Odd xmlns:x="urn:x" s:mustUnderstand="x"/></s:Header>')],
+  ['a Security header whose mustUnderstand is none', ({ text }) => edit(text, /(<wsse:Security[^>]*mustUnderstand=")[^"]*/, '$1x')],
+]
+test.each(UNSIGNED)('%s that nobody signed draws no fault under the token: the request is sent again, and answered', async (_, odd) => {
   await field()
   const conversation = await connect()
   let times = 0
   middle.meddle = (seen, honest) => (isNumber(seen, 1) && ++times === 1 ? said(odd(seen)) : honest())
   expect(await ask(conversation, 1)).toBe('replied')
-  expect(on.security.map(({ code }) => code)).toContain('ERR_WSS_COVERAGE')
+  expect(on.security.map(({ code }) => code)).toEqual(['ERR_WSS_COVERAGE'])
+  expect(on.handled).toHaveLength(1)
   expect(await conversation.close({ timeoutMs: 5_000 })).toEqual({ outcome: 'terminated', lost: [] })
 })
 
