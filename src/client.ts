@@ -20,7 +20,7 @@ import { type ClientListenOptions, Inbox } from './inbox.ts'
 import { type ConversationEvents, Listeners, tell, warn } from './observe.ts'
 import { DEFAULT_LIMITS, type Limits, type Wait } from './options.ts'
 import { DEFAULT_PROFILE, type Profile } from './profiles/profile.ts'
-import { type Bound, hintedContext, Recovery, saidContext } from './recovery.ts'
+import { type Bound, hintedContext, isOfProtection, Recovery, saidContext } from './recovery.ts'
 import { type EngineEvent, type OpenOptions, SequenceEngine } from './rm/engine.ts'
 import { DEFAULT_TIMING } from './rm/timing.ts'
 import { addressOf, type Endpoint, type Hint, type LaneId, type Outbound, type ReceivedFault } from './rm/turn.ts'
@@ -380,8 +380,12 @@ class ClientFace implements Client {
       judge: (received) => {
         // Both sides of a context have one key, so our own message, sent back by whoever stands between, is rightly signed too. It says whom it is for.
         if (received.to === url) throw new SecurityFailure('ERR_WSA_MIRRORED', 'the answer is addressed to the service: it is a message of ours', FAULTS.failedCheck)
-        const says = received.body.kind === 'fault' && received.sequence === undefined && received.tokenId === outbound.tokenId ? saidContext(received.body.fault) : undefined
-        return says === undefined ? undefined : { kind: 'context-fault', says, code: says, proven: true }
+        if (received.body.kind !== 'fault' || received.sequence !== undefined || received.tokenId !== outbound.tokenId) return undefined
+        const says = saidContext(received.body.fault)
+        if (says !== undefined) return { kind: 'context-fault', says, code: says, proven: true }
+        // Peer Metro 4: so it answers what is under the key that it replaces at that moment. What was wrong with one copy need not be with the next.
+        if (!isOfProtection(received.body.fault)) return undefined
+        return this.tokens.isOutdated(token.id, instance) ? { kind: 'http-failure' } : { kind: 'refused-answer', code: 'ERR_WSS_FAULT' }
       },
       // The peer that has renewed a token may have forgotten the key that this was written with: it will be written anew.
       hintOf: (fault) => hintOf(fault, profile, () => this.tokens.isOutdated(token.id, instance)),

@@ -14,7 +14,7 @@ import type { LaneId, ReceivedFault } from './rm/turn.ts'
 import { pause } from './sct/flight.ts'
 import { type PeerKey, peerName, type SctManager } from './sct/manager.ts'
 import type { TokenId } from './sct/token.ts'
-import { SC_VERSIONS, TRUST_VERSIONS } from './spec/versions.ts'
+import { NS, SC_VERSIONS, TRUST_VERSIONS } from './spec/versions.ts'
 
 /** A conversation that is open here: what of it may be moved, and to whom. */
 export interface Bound {
@@ -205,4 +205,6 @@ export function saidContext({ subcode = '' }: ReceivedFault): 'lost' | 'expired'
   if (!SC_VERSIONS.has(ns) && !TRUST_VERSIONS.has(ns)) return undefined
   return local === 'RenewNeeded' ? 'expired' : local === 'BadContextToken' || local === 'UnsupportedContextToken' ? 'lost' : undefined
 }
+/** WSS 1.1 §12: it is about the protection of one copy of a message, and not about the message. */
+export const isOfProtection = ({ subcode = '' }: ReceivedFault): boolean => [NS.wsse, NS.wsu].some((ns) => subcode.startsWith(`{${ns}}`))
 const asError = (error: unknown): Error => error instanceof Error ? error : new Error(String(error))

@@ -60,6 +60,20 @@ describe.each([['plain', DEFAULT_PROFILE], ['signatures confirmed', { ...DEFAULT
   })
 })
 
+test.each(['invalidSecurity', 'failedCheck', 'messageExpired'] as const)('a fault about the protection of one copy (%s) does not end its request, which is written anew', async (name) => {
+  await field()
+  const client = on.client()
+  const conversation = await client.connect(middle.url, as('client'))
+  expect(await ask(conversation, 1)).toBe('replied')
+  const token = await tokenOf(client, conversation)
+  let times = 0
+  middle.meddle = (seen, honest) => (isNumber(seen, 2) && ++times === 1
+    ? Promise.resolve({ status: 500, headers: SOAP, body: forge(token, { role: 'recipient', relatesTo: /MessageID[^>]*>([^<]+)</.exec(seen.text)?.[1] ?? '', body: { kind: 'fault', fault: FAULTS[name] } }).xml }) : honest())
+  expect(await ask(conversation, 2)).toBe('replied')
+  expect(times).toBe(2)
+  expect(conversation.tokenId).toBe(token.id)
+})
+
 test.each(['resume', 'report'] as const)('a fault about another sequence does not end this one (%s)', async (onContextLost) => {
   await field()
   const client = on.client()
